@@ -16,6 +16,8 @@ export interface FetchedSections {
   readonly sections: RecordSection[];
   /** Where the next fetch goes on. */
   readonly nextOffset: bigint;
+  /** Of the last batch before that; -1: there is none. */
+  readonly leaderEpoch: number;
 }
 
 /**
@@ -32,6 +34,7 @@ export function readFetched(
   const pending = [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
   const ended = new Set<bigint>();
   let nextOffset = offset;
+  let leaderEpoch = -1;
   let extent = -1;
   for (const { header, position } of splitBatches(bytes)) {
     const { lastOffset, producerId, isControl } = header;
@@ -51,8 +54,9 @@ export function readFetched(
       }
     }
     nextOffset = lastOffset + 1n;
+    leaderEpoch = header.partitionLeaderEpoch;
   }
-  return { sections, nextOffset };
+  return { sections, nextOffset, leaderEpoch };
 }
 
 function sectionAt(bytes: Uint8Array, position: number, header: BatchHeader, extent: number): RecordSection {

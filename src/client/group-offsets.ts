@@ -21,6 +21,8 @@ const UNSTABLE_ATTEMPTS = 100;
 /** Where consumers of a group go on. */
 export interface PartitionOffset extends AssignedPartition {
   readonly offset: bigint;
+  /** Of the records before it, where that is known: it tells whether the log has lost some of them. */
+  readonly leaderEpoch?: number;
 }
 
 /** The committed offsets of partitions; null where there is none. */
@@ -28,15 +30,14 @@ export async function committedOffsets(
   coordinator: CoordinatorLink,
   groupId: string,
   partitions: readonly AssignedPartition[],
-): Promise<(bigint | null)[]> {
+): Promise<(PartitionOffset | null)[]> {
   const wanted = byTopic(partitions).map(([name, items]) => ({
     name,
     partitionIndexes: items.map(({ partition }) => partition),
   }));
   const found = await fetchOffsets(coordinator, groupId, wanted);
   return partitions.map(
-    ({ topic, partition }) =>
-      found.find((one) => one.topic === topic && one.partition === partition)?.offset ?? null,
+    ({ topic, partition }) => found.find((one) => one.topic === topic && one.partition === partition) ?? null,
   );
 }
 
@@ -66,10 +67,11 @@ async function fetchOffsets(
       return answer.topics.flatMap(({ name, partitions }) =>
         partitions
           .filter(({ committedOffset }) => committedOffset >= 0n)
-          .map(({ partitionIndex, committedOffset }) => ({
+          .map(({ partitionIndex, committedOffset, committedLeaderEpoch }) => ({
             topic: name,
             partition: partitionIndex,
             offset: committedOffset,
+            leaderEpoch: committedLeaderEpoch,
           })),
       );
     if (errorCode !== ErrorCode.UNSTABLE_OFFSET_COMMIT || attempt >= UNSTABLE_ATTEMPTS)
@@ -104,10 +106,10 @@ export async function commitOffsets(
 export function offsetTopics(offsets: readonly PartitionOffset[]) {
   return byTopic(offsets).map(([name, items]) => ({
     name,
-    partitions: items.map(({ partition, offset }) => ({
+    partitions: items.map(({ partition, offset, leaderEpoch = -1 }) => ({
       partitionIndex: partition,
       committedOffset: offset,
-      committedLeaderEpoch: -1,
+      committedLeaderEpoch: leaderEpoch,
       committedMetadata: null,
     })),
   }));

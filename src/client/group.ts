@@ -112,7 +112,7 @@ export class GroupMember {
   }
 
   /** The committed offsets of partitions; null where there is none. */
-  committed(partitions: readonly AssignedPartition[]): Promise<(bigint | null)[]> {
+  committed(partitions: readonly AssignedPartition[]): Promise<(PartitionOffset | null)[]> {
     return committedOffsets(this.#coordinator, this.#options.groupId, partitions);
   }
 

@@ -1,11 +1,14 @@
 import { ErrorCode } from '../protocol/errors.ts';
 import { listOffsetsRequest } from '../protocol/generated/list-offsets-request.ts';
 import { listOffsetsResponse } from '../protocol/generated/list-offsets-response.ts';
+import { offsetForLeaderEpochRequest } from '../protocol/generated/offset-for-leader-epoch-request.ts';
+import { offsetForLeaderEpochResponse } from '../protocol/generated/offset-for-leader-epoch-response.ts';
 import type { Cluster } from './cluster.ts';
 import { type AssignedPartition, byTopic } from './consumer-protocol.ts';
 import { brokerError, DirectError } from './errors.ts';
 
 const LIST_OFFSETS_VERSION = 7;
+const LEADER_EPOCH_VERSION = 4;
 const EARLIEST = -2n;
 const LATEST = -1n;
 
@@ -129,4 +132,26 @@ async function listOffsets(
         doing: `find offsets of ${topic}-${partition}`,
       }),
   );
+}
+
+/** Behind the last record that a partition's log has of this leader epoch or those before; null when there is none. */
+export async function endOfEpoch(
+  cluster: Cluster,
+  { topic, partition }: AssignedPartition,
+  leaderEpoch: number,
+): Promise<bigint | null> {
+  const doing = `find the end of ${topic}-${partition}`;
+  const node = await cluster.leaderOf(topic, partition);
+  const connection = await cluster.connection(node, 'control');
+  const partitions = [{ partition, currentLeaderEpoch: -1, leaderEpoch }];
+  const answer = await connection.call(
+    offsetForLeaderEpochRequest,
+    offsetForLeaderEpochResponse,
+    { replicaId: -1, topics: [{ topic, partitions }] },
+    { version: LEADER_EPOCH_VERSION, doing },
+  );
+  const found = answer.topics[0]?.partitions[0];
+  if (found === undefined) throw new DirectError('BROKER', 'an answer without the partition', { doing });
+  if (found.errorCode !== ErrorCode.NONE) throw brokerError(found.errorCode, null, doing);
+  return found.endOffset >= 0n ? found.endOffset : null;
 }

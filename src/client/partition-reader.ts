@@ -20,7 +20,9 @@ export interface PartitionReaderOptions {
   /** Which partitions: those that a group assigns, these of each topic, or all. */
   readonly which: 'assigned' | readonly number[] | undefined;
   /** What the group has committed; null where that is nothing. */
-  readonly committed: (partitions: readonly AssignedPartition[]) => Promise<readonly (bigint | null)[]>;
+  readonly committed: (
+    partitions: readonly AssignedPartition[],
+  ) => Promise<readonly (PartitionOffset | null)[]>;
   /** Events came, or were forgotten. */
   readonly onEvents: () => void;
   /** Topics are not as they were: `refresh` is due. */
@@ -69,7 +71,7 @@ export class PartitionReader {
     const open = places.filter((_, i) => committed[i] === null);
     const starts = await this.#starts(open, from);
     if (this.#closed || change !== this.#changes) return;
-    const offsets = places.map((one, i) => committed[i] ?? starts[open.indexOf(one)] ?? null);
+    const offsets = places.map((one, i) => committed[i]?.offset ?? starts[open.indexOf(one)] ?? null);
     this.#begin(places, offsets, committed);
   }
 
@@ -220,7 +222,7 @@ export class PartitionReader {
   #begin(
     places: readonly TopicPartition[],
     offsets: readonly (bigint | null)[],
-    committed: readonly (bigint | null)[],
+    committed: readonly (PartitionOffset | null)[],
   ): void {
     const readings = readingsOf(places, offsets, committed);
     this.#isReading = true;
@@ -239,16 +241,17 @@ export class PartitionReader {
 function readingsOf(
   places: readonly TopicPartition[],
   offsets: readonly (bigint | null)[],
-  committed: readonly (bigint | null)[],
+  committed: readonly (PartitionOffset | null)[],
   isAdded = false,
 ): Reading[] {
   return places.map(({ handle, partition }, i) => ({
     handle,
     partition,
     fetchOffset: offsets[i] ?? null,
+    leaderEpoch: committed[i]?.leaderEpoch ?? -1,
     isAdded,
     acknowledged: null,
-    committed: committed[i] ?? null,
+    committed: committed[i]?.offset ?? null,
     revoked: false,
   }));
 }

@@ -3,7 +3,10 @@ import { Positions } from './positions.ts';
 import type { Reading } from './record-fetcher.ts';
 
 const reading = (): Reading =>
-  ({ handle: { name: 't' }, partition: 0, acknowledged: null, committed: null, revoked: false }) as Reading;
+  ({
+    ...{ handle: { name: 't' }, partition: 0, leaderEpoch: 3 },
+    ...{ acknowledged: null, committed: null, revoked: false },
+  }) as Reading;
 
 describe('positions of a consumer', () => {
   it('are lost by events that are acknowledged when their partition is another member’s', () => {
@@ -33,7 +36,7 @@ describe('positions of a consumer', () => {
     assert.equal(positions.takeLost(), false);
     assert.deepEqual(positions.due().offsets, []);
     positions.acknowledge(now, 0n);
-    assert.deepEqual(positions.due().offsets, [{ topic: 't', partition: 0, offset: 1n }]);
+    assert.deepEqual(positions.due().offsets, [{ topic: 't', partition: 0, offset: 1n, leaderEpoch: 3 }]);
   });
 
   it('are not committed of a topic that is gone', () => {
@@ -45,7 +48,7 @@ describe('positions of a consumer', () => {
     assert.deepEqual(dropped, [{ topic: 't', partition: 0 }]);
     positions.acknowledge(gone, 6n);
     assert.deepEqual([gone.revoked, stays.revoked], [true, false]);
-    assert.deepEqual(positions.due().offsets, [{ topic: 't', partition: 1, offset: 6n }]);
+    assert.deepEqual(positions.due().offsets, [{ topic: 't', partition: 1, offset: 6n, leaderEpoch: 3 }]);
     positions.add([reading()]);
     assert.deepEqual(positions.due().offsets.length, 1, 'its successor begins anew');
     assert.deepEqual(positions.partitions, [

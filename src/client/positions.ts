@@ -78,10 +78,11 @@ export class Positions {
     const due = this.#readings.filter(
       ({ acknowledged, committed }) => acknowledged !== null && acknowledged !== committed,
     );
-    const offsets = due.map(({ handle, partition, acknowledged }) => ({
+    const offsets = due.map(({ handle, partition, acknowledged, leaderEpoch }) => ({
       topic: handle.name,
       partition,
       offset: acknowledged!,
+      leaderEpoch,
     }));
     const handedOver = () => {
       for (const [i, one] of due.entries()) one.committed = offsets[i]!.offset;

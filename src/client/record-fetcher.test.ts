@@ -5,6 +5,7 @@ import {
   createDirectFetchPartitionResponse,
   directFetchResponse,
 } from '../protocol/generated/direct-fetch-response.ts';
+import { offsetForLeaderEpochRequest } from '../protocol/generated/offset-for-leader-epoch-request.ts';
 import type { Cluster } from './cluster.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
 import { brokerError } from './errors.ts';
@@ -24,6 +25,8 @@ class FakeCluster {
   readonly gone = new Set<number>();
   /** Those that their leaders cannot read. */
   readonly unreadable = new Set<number>();
+  /** Where logs end that are shorter than they were. */
+  readonly ends = new Map<number, bigint>();
   /** How often it was asked in vain who leads. */
   refused = 0;
   isAway = false;
@@ -35,6 +38,14 @@ class FakeCluster {
 
   async topics() {
     return [];
+  }
+
+  async topic() {
+    return { name: 't' };
+  }
+
+  async leaderOf(_topic: string, partition: number) {
+    return this.leaders.get(partition)!;
   }
 
   async byLeader<T>(
@@ -56,9 +67,19 @@ class FakeCluster {
   async connection(node: number) {
     return {
       serves: () => true,
-      call: (codec: { apiKey: number }, _: unknown, body: FetchBody) =>
-        codec.apiKey === directFetchRequest.apiKey ? this.#fetch(node, body) : this.#listOffsets(body),
+      call: (codec: { apiKey: number }, _: unknown, body: FetchBody) => {
+        if (codec.apiKey === directFetchRequest.apiKey) return this.#fetch(node, body);
+        return codec.apiKey === offsetForLeaderEpochRequest.apiKey
+          ? this.#endOfEpoch(body)
+          : this.#listOffsets(body);
+      },
     };
+  }
+
+  async #endOfEpoch({ topics }: FetchBody) {
+    const [{ partition } = { partition: 0 }] = topics[0]!.partitions;
+    const endOffset = this.ends.get(partition!) ?? -1n;
+    return { topics: [{ topic: 't', partitions: [{ errorCode: ErrorCode.NONE, endOffset }] }] };
   }
 
   closeConnections(): void {}
@@ -72,7 +93,9 @@ class FakeCluster {
     await new Promise((resolve) => setTimeout(resolve, 5));
     this.#underWay.set(node, this.#underWay.get(node)! - 1);
     const answers = partitions.flatMap((index) => {
-      const errorCode = this.#errorOf(node, index);
+      const { fetchOffset } = topics.flatMap((topic) => topic.partitions).find((one) => one.index === index)!;
+      const isLost = fetchOffset! > (this.ends.get(index) ?? fetchOffset!);
+      const errorCode = isLost ? ErrorCode.OFFSET_OUT_OF_RANGE : this.#errorOf(node, index);
       return errorCode === ErrorCode.NONE ? [] : [createDirectFetchPartitionResponse({ index, errorCode })];
     });
     return directFetchResponse.create({ topics: [{ name: 't', partitions: answers }] });
@@ -100,6 +123,8 @@ interface FetchBody {
   readonly topics: {
     readonly partitions: {
       readonly index?: number;
+      readonly fetchOffset?: bigint;
+      readonly partition?: number;
       readonly partitionIndex?: number;
       readonly timestamp?: bigint;
     }[];
@@ -144,6 +169,7 @@ describe('fetches of records', () => {
     handle: { name: 't' } as Reading['handle'],
     partition,
     fetchOffset,
+    leaderEpoch: -1,
     isAdded: false,
     acknowledged: null,
     committed: null,
@@ -189,6 +215,19 @@ describe('fetches of records', () => {
     cluster.leaders.set(2, 1);
     await pause(500);
     assert.deepEqual([other.fetchOffset, added.fetchOffset], [9n, 7n]);
+    fetcher.close();
+    await running;
+  });
+
+  it('go on where the log ends when it has lost records that were fetched, and begin anew from where nothing was', async () => {
+    cluster.leaders.set(0, 1).set(1, 1);
+    cluster.ends.set(0, 20n).set(1, 20n);
+    const ahead = { ...reading(0, 25n), leaderEpoch: 3, acknowledged: 24n };
+    const nowhere = reading(1, 25n);
+    const running = fetcher.run([ahead, nowhere]);
+    await pause(100);
+    assert.deepEqual([ahead.fetchOffset, nowhere.fetchOffset], [20n, 7n]);
+    assert.equal(ahead.acknowledged, 20n);
     fetcher.close();
     await running;
   });

@@ -8,7 +8,7 @@ import { type FetchedData, fetchRecords } from './fetch.ts';
 import { readFetched } from './fetched-batches.ts';
 import { SectionReader } from './fetched-record.ts';
 import type { Getter } from './getter.ts';
-import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
+import { endOfEpoch, type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
 import type { PrefetchQueue } from './prefetch-queue.ts';
 import { withRetries } from './retries.ts';
 import type { TopicHandle } from './topic.ts';
@@ -32,6 +32,8 @@ export interface Reading {
   readonly partition: number;
   /** Where the next fetch goes on; null while nobody can tell where to begin. */
   fetchOffset: bigint | null;
+  /** Of the last batch that was fetched; -1: none was. */
+  leaderEpoch: number;
   /** It was added while others were read: it begins with its first record. */
   readonly isAdded: boolean;
   /** Behind the last event that was acknowledged; null when none was. */
@@ -312,13 +314,25 @@ export class RecordFetcher {
       const doing = `fetch ${topic}-${partition}`;
       if (errorCode !== ErrorCode.OFFSET_OUT_OF_RANGE) throw brokerError(errorCode, null, doing);
       const { id } = await cluster.topic(topic, true);
-      if (id !== source.reading.handle.id)
+      const { reading } = source;
+      if (id !== reading.handle.id)
         throw brokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'it was made anew', doing);
+      const end = await this.#lostFrom(reading);
       // What was there has been deleted, or the position never was.
       const again = from === 'latest' ? 'latest' : 'earliest';
-      const [offset] = await offsetsAt(cluster, [{ topic, partition }], again, isolationLevel);
-      source.reading.fetchOffset = offset!;
+      const [offset] = end === null ? await offsetsAt(cluster, [data], again, isolationLevel) : [end];
+      reading.fetchOffset = offset!;
+      // What comes at these offsets now is not done.
+      if (reading.acknowledged !== null && reading.acknowledged > offset!) reading.acknowledged = offset!;
     }
+  }
+
+  /** Where a log ends of which more had been fetched before it lost its last records, by a crash say; null: it is not so. */
+  async #lostFrom(reading: PlacedSource['reading']): Promise<bigint | null> {
+    const { leaderEpoch, fetchOffset } = reading;
+    if (leaderEpoch < 0) return null;
+    const end = await endOfEpoch(this.#options.cluster, partitionOf(reading), leaderEpoch);
+    return end !== null && end < fetchOffset ? end : null;
   }
 
   #take(
@@ -328,8 +342,9 @@ export class RecordFetcher {
   ): void {
     if (records === null || records.byteLength === 0) return;
     const { fetchOffset: from } = reading;
-    const { sections, nextOffset } = readFetched(records, from, aborted);
+    const { sections, nextOffset, leaderEpoch } = readFetched(records, from, aborted);
     reading.fetchOffset = nextOffset;
+    if (leaderEpoch >= 0) reading.leaderEpoch = leaderEpoch;
     for (const section of sections)
       if (section.references) section.arriving = extents[section.extent] ?? null;
     const { queue, onEvents } = this.#options;
