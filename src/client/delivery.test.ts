@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
+import { ErrorCode } from '../protocol/errors.ts';
 import { addEvent } from './add-event.ts';
 import type { EventRecord } from './batch-encoder.ts';
 import type { BatchIdentity, BatchSender } from './batch-sender.ts';
 import { Delivery, type DeliveryOptions } from './delivery.ts';
-import { DirectError } from './errors.ts';
+import { brokerError, DirectError } from './errors.ts';
 import { Batch, Lane, type PushResult } from './lane.ts';
 import type { PushedEvent } from './push-event.ts';
 
 const LOST = new DirectError('CONNECTION', 'lost', { doing: 'test' });
+const GAP = brokerError(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, null, 'test');
 const REFUSED = new DirectError('BROKER', 'refused', { doing: 'test' });
 
 interface Sent {
@@ -177,6 +179,38 @@ describe('delivery of events', () => {
     await assert.rejects(lost, { code: 'BROKER' });
     await add(delivery, 'b');
     assert.deepEqual(sender.appended[0]!.identity, { producerId: 2n, producerEpoch: 0, baseSequence: 0 });
+  });
+
+  it('goes on under another id when the gateway has lost events that were acknowledged', async () => {
+    let ids = 0n;
+    const delivery = deliveryOf({ identify: async () => ({ producerId: ++ids, producerEpoch: 0 }) });
+    await add(delivery, 'a');
+    sender.fail = (key, attempt) => (key === 'b' && attempt <= 2 ? GAP : null);
+    await Promise.all(['b', 'c', 'd'].map((key) => add(delivery, key)));
+    assert.deepEqual(
+      sender.appended.map(({ key, identity }) => [key, identity?.producerId, identity?.baseSequence]),
+      [
+        ['a', 1n, 0],
+        ['b', 2n, 0],
+        ['c', 2n, 1],
+        ['d', 2n, 2],
+      ],
+    );
+  });
+
+  it('says so within a transaction when the gateway has lost events of it', async () => {
+    const lost: DirectError[] = [];
+    const delivery: Delivery = deliveryOf({
+      identify: async () => ({ producerId: 1n, producerEpoch: 0 }),
+      onLost: (error) => {
+        lost.push(error);
+        delivery.abandon(error);
+      },
+    });
+    delivery.restart({ producerId: 1n, producerEpoch: 0 });
+    sender.fail = () => GAP;
+    await assert.rejects(add(delivery, 'a'), GAP);
+    assert.deepEqual(lost, [GAP]);
   });
 
   it('tells of an event that is lost, and rejects what is behind it when it is abandoned', async () => {

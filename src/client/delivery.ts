@@ -302,13 +302,25 @@ export class Delivery {
     } catch (error) {
       // What is not the gateway's answer is about the event: its data was transferred meanwhile, say.
       const failure = asDirectError(error, this.#options.doing, 'INVALID_ARGUMENT');
+      const hasGap = isNext(lane, batch) && failure.broker === 'OUT_OF_ORDER_SEQUENCE_NUMBER';
       // Before the next one has its turn, which looks whether this one is to go first.
-      if (this.#mayTryAgain(batch, failure)) lane.keep(batch);
+      if (this.#mayTryAgain(batch, failure) && !(hasGap && this.#options.onLost !== null)) lane.keep(batch);
       else lane.forget(batch);
+      if (hasGap && this.#options.onLost === null) this.#beginAnew(lane);
       return failure;
     } finally {
       sent();
     }
+  }
+
+  /**
+   * The gateway has lost what was sent before, by a loss of power say, and none of what is to be sent again in this lane. Of others it may have some: that
+   * is found out first, under the id that there is.
+   */
+  #beginAnew(lane: Lane): void {
+    for (const batch of lane.failed) batch.uncertain = false;
+    const isUncertain = ({ failed }: Lane) => failed.some(({ uncertain }) => uncertain);
+    this.#identityIsStale ||= ![...this.#lanes.values()].some(isUncertain);
   }
 
   #mayTryAgain(batch: Batch, { retriable, code }: DirectError): boolean {
@@ -338,6 +350,11 @@ export class Delivery {
   #idle(): void {
     for (const waiting of this.#onIdle.splice(0)) waiting();
   }
+}
+
+/** Whether all that was sent before it is settled. */
+function isNext(lane: Lane, batch: Batch): boolean {
+  return lane.failed[0] === batch && lane.inFlight === 1;
 }
 
 function pause(): Promise<void> {
