@@ -70,7 +70,7 @@ describe('registered memory', () => {
 
   it('is known no more to connections that have ended', async () => {
     const regions: number[] = [];
-    const socket = new RegionSocket(`kafabric-test-${randomBytes(8).toString('hex')}`, {
+    const socket = new RegionSocket(`kafabric-test-${randomBytes(8).toString('hex')}`, [], {
       onOffer: ({ region }) => {
         regions.push(region);
         return region;
