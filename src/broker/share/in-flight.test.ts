@@ -81,6 +81,7 @@ describe('records in flight', () => {
     assert.deepEqual(states(flight), ['0-3 AVAILABLE 1', '4-7 ACQUIRED 1']);
     assert.deepEqual(acquire(flight, 0, 8, 'b'), [{ firstOffset: 0n, lastOffset: 3n, deliveryCount: 2 }]);
     flight.commit(flight.release({ memberId: 'b' }, 5));
+    assert.deepEqual(states(flight), ['0-3 AVAILABLE 2', '4-7 AVAILABLE 1']);
     assert.equal(flight.acquiredCount, 0);
     assert.equal(flight.nextDeadlineMs, null);
   });

@@ -214,20 +214,14 @@ export class InFlight {
     return transition;
   }
 
-  /** Begins to take records back: from all whose time is up, or from a member that has gone, whose delivery then does not count. */
+  /** Begins to take records back: from all whose time is up, or from a member that has gone. As in Kafka the delivery counts. */
   release(which: { memberId: string } | { nowMs: number }, deliveryCountLimit: number): Transition {
     const transition: Transition = { runs: [] };
     const isMeant = (run: Run) =>
       'memberId' in which ? run.memberId === which.memberId : run.deadlineMs <= which.nowMs;
     for (const run of this.#runs.all) {
       if (run.state !== DeliveryState.ACQUIRED || run.transition !== null || !isMeant(run)) continue;
-      if ('memberId' in which) this.#begin(run, transition, DeliveryState.AVAILABLE, run.deliveryCount - 1);
-      else
-        this.#begin(
-          run,
-          transition,
-          targetOf(AcknowledgeType.RELEASE, run.deliveryCount, deliveryCountLimit),
-        );
+      this.#begin(run, transition, targetOf(AcknowledgeType.RELEASE, run.deliveryCount, deliveryCountLimit));
     }
     return transition;
   }

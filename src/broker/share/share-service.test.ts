@@ -200,15 +200,19 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.deepEqual((await read(await fetch(0))).acquired, ['0-0:1', '2-2:1']);
   });
 
-  it('takes records back from a connection that ends, and from a session', async () => {
+  it('takes records back from a connection that ends, and from a session; the deliveries count', async () => {
     await produce('a');
     const gone = new AbortController();
     await read(await fetch(0, { memberId: 'b', closed: gone.signal }));
     const waiting = fetch(0, { maxWaitMs: 30_000 });
     gone.abort();
-    assert.deepEqual((await read(await waiting)).acquired, ['0-0:1'], 'what nobody could process counts');
+    assert.deepEqual(
+      (await read(await waiting)).acquired,
+      ['0-0:2'],
+      'or what ends its consumer would for ever',
+    );
     await fetch(-1);
-    assert.deepEqual((await read(await fetch(0, { memberId: 'c' }))).acquired, ['0-0:1']);
+    assert.deepEqual((await read(await fetch(0, { memberId: 'c' }))).acquired, ['0-0:3']);
     assert.equal(await sharing.service.fetch(call(1)), ErrorCode.SHARE_SESSION_NOT_FOUND);
   });
 
