@@ -259,10 +259,14 @@ describe('share sessions, fetches and acknowledgements', () => {
       batch(0n, 2n, 1, 1),
     ].entries())
       assert.deepEqual(await codes(i + 1, bad), [ErrorCode.INVALID_REQUEST], `batch ${i}`);
-    assert.deepEqual(await codes(6, batch(0n, 0n, 1)), [ErrorCode.NONE]);
-    assert.deepEqual(await codes(7, batch(0n, 0n, 1)), [ErrorCode.NONE], 'what is done with');
-    const neverFetched = await codes(8, batch(1n, 1n, 1));
+    const twice = { batches: [...batch(0n, 0n, 1).batches, ...batch(0n, 0n, 1).batches] };
+    assert.deepEqual(await codes(6, twice), [ErrorCode.INVALID_RECORD_STATE], 'a record twice');
+    assert.deepEqual(await codes(7, batch(0n, 0n, 1)), [ErrorCode.NONE]);
+    assert.deepEqual(await codes(8, batch(0n, 0n, 1)), [ErrorCode.NONE], 'what is done with');
+    const neverFetched = await codes(9, batch(1n, 1n, 1));
     assert.deepEqual(neverFetched, [ErrorCode.INVALID_RECORD_STATE], 'where nothing is under way');
+    const notOpened = await codes(10, { ...THERE, ...batch(0n, 0n, 1) });
+    assert.deepEqual(notOpened, [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION], 'where nobody has fetched');
   });
 
   it('leaves out records of aborted transactions for those who want committed ones', async () => {

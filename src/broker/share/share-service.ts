@@ -191,11 +191,8 @@ export class ShareService {
           checkBatches(batches, isRenewal);
           this.#logOf(topicId, partition);
           const share = this.#options.shares.find({ groupId, topicId, partition });
-          if (share === null)
-            throw new ApiError(
-              ErrorCode.INVALID_RECORD_STATE,
-              'Batch record not found. The request batch offsets are not found in the cache.',
-            );
+          // Nobody of the group has fetched from it.
+          if (share === null) throw new ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
           await share.acknowledge(memberId, batches);
         } catch (error) {
           this.#refuse(outcome, error);
@@ -311,7 +308,7 @@ function merged(
   return [...all.values()];
 }
 
-/** @throws ApiError INVALID_REQUEST for batches that contradict themselves or each other */
+/** @throws ApiError INVALID_REQUEST or INVALID_RECORD_STATE for batches that contradict themselves or each other */
 function checkBatches(batches: readonly AcknowledgementBatch[], isRenewal: boolean): void {
   const lastType = isRenewal ? AcknowledgeType.RENEW : AcknowledgeType.REJECT;
   let previous = -1n;
@@ -320,7 +317,10 @@ function checkBatches(batches: readonly AcknowledgementBatch[], isRenewal: boole
       firstOffset < 0n || firstOffset > lastOffset,
       'First offset is greater than last offset in acknowledgement batch.',
     );
-    refuseIf(firstOffset <= previous, 'Acknowledgement batches are not in order, or overlap.');
+    refuseIf(firstOffset < previous, 'Acknowledgement batches are not in order, or overlap.');
+    // As in Kafka, for which a record is not acquired any more when it comes to the second.
+    if (firstOffset === previous)
+      throw new ApiError(ErrorCode.INVALID_RECORD_STATE, 'A record is acknowledged twice.');
     refuseIf(acknowledgeTypes.length === 0, 'Acknowledge types are empty.');
     const count = BigInt(acknowledgeTypes.length);
     refuseIf(
