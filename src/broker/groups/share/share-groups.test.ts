@@ -321,6 +321,28 @@ describe('share groups', () => {
     assert.equal(offsets.describe(GROUP, part.topicId, [1])[0]!.startOffset, 40n);
   });
 
+  it('leaves no state behind that is being made when the group is deleted', async () => {
+    const { offsets } = broker.groups.shards[0]!.shares;
+    const part = { topicId: topicId('events'), name: 'events', partition: 1, startOffset: 40n };
+    const initialize = states.initialize.bind(states);
+    let goOn = () => {};
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    states.initialize = async (...parameters) => {
+      await held;
+      await initialize(...parameters);
+    };
+    const altered = offsets.alter(GROUP, [part]);
+    await settled();
+    const deleted = broker.groups.deleteGroup(GROUP);
+    await settled();
+    goOn();
+    assert.deepEqual([(await altered).length, await deleted], [1, ErrorCode.NONE]);
+    assert.equal(groupOf(), undefined);
+    assert.equal(states.states.size, 0);
+  });
+
   it('is read again when it cannot be written', async () => {
     const { memberEpoch } = await join(broker, 'a', 'events');
     broker.log.failure = ErrorCode.KAFKA_STORAGE_ERROR;

@@ -73,10 +73,15 @@ export class ShareGroups {
 
   /** DeleteGroups: a group without members goes with the states of all its partitions. */
   async delete(group: ShareGroup): Promise<ErrorCode> {
-    if (group.size > 0) return ErrorCode.NON_EMPTY_GROUP;
     const { groupId } = group;
     try {
-      await this.offsets.deleteStates(group, [...group.states.initialized, ...group.states.initializing]);
+      do {
+        // A state that is made when the group is gone would be in the way of the next group with its name.
+        await group.initialization;
+        if (group.size > 0) return ErrorCode.NON_EMPTY_GROUP;
+        if (this.#context.groups.get(groupId) !== group) return ErrorCode.GROUP_ID_NOT_FOUND;
+        await this.offsets.deleteStates(group, [...group.states.initialized, ...group.states.initializing]);
+      } while (group.initialization !== null);
       if (group.size > 0) return ErrorCode.NON_EMPTY_GROUP;
       if (this.#context.groups.get(groupId) !== group) return ErrorCode.GROUP_ID_NOT_FOUND;
       await this.#context.writer.write({ groupId, records: shareGroupTombstones(group) });
