@@ -308,6 +308,19 @@ describe('share groups', () => {
     assert.equal(offsets.describe(GROUP, part.topicId, [1])[0]!.startOffset, 40n);
   });
 
+  it('does not tell of the offsets in a topic that is gone, though they were not deleted', async () => {
+    const { offsets } = broker.groups.shards[0]!.shares;
+    await offsets.alter(GROUP, [
+      { topicId: topicId('events'), name: 'events', partition: 1, startOffset: 40n },
+      { topicId: topicId('audits'), name: 'audits', partition: 0, startOffset: 1n },
+    ]);
+    topics.set('events', 0);
+    assert.deepEqual(
+      offsets.known(GROUP).map(({ name }) => name),
+      ['audits'],
+    );
+  });
+
   it('begins where offsets were altered, also when a member joins before they are', async () => {
     const { offsets } = broker.groups.shards[0]!.shares;
     const part = { topicId: topicId('events'), name: 'events', partition: 1, startOffset: 40n };

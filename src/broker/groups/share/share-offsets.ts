@@ -55,13 +55,15 @@ export class ShareOffsets {
     });
   }
 
-  /** Every partition that the group has a state of, by topic. */
+  /** Every partition that the group has a state of, by topic; a kill may have left some of topics that are gone. */
   known(groupId: string): { topicId: Uuid; name: string; partitions: number[] }[] {
-    return Array.from(this.#find(groupId)?.states.initialized ?? [], ([topicId, { name, partitions }]) => ({
-      topicId,
-      name,
-      partitions: [...partitions].sort((a, b) => a - b),
-    }));
+    return [...(this.#find(groupId)?.states.initialized ?? [])]
+      .filter(([topicId]) => this.#context.topics.byId(topicId) !== null)
+      .map(([topicId, { name, partitions }]) => ({
+        topicId,
+        name,
+        partitions: [...partitions].sort((a, b) => a - b),
+      }));
   }
 
   /**
