@@ -202,12 +202,13 @@ export class OffsetOperations {
   #mayCommit(request: OffsetCommitRequest, apiVersion: number, parts: readonly CommitPart[]): ErrorCode {
     const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generationId } = request;
     const group = this.#options.groups.get(groupId);
-    if (group === undefined || group.type === 'share') {
-      if (group === undefined && generationId < 0) return ErrorCode.NONE;
+    if (group === undefined) {
+      if (generationId < 0) return ErrorCode.NONE;
       return apiVersion >= KNOWS_GROUP_ID_NOT_FOUND
         ? ErrorCode.GROUP_ID_NOT_FOUND
         : ErrorCode.ILLEGAL_GENERATION;
     }
+    if (group.type === 'share') return ErrorCode.GROUP_ID_NOT_FOUND;
     if (group.type === 'consumer') {
       const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, apiVersion, parts };
       return checkCommit(group, { ...commit, isTransactional: false }, this.#options.topics);
@@ -236,7 +237,7 @@ export class OffsetOperations {
   ): ErrorCode {
     const group = this.#options.groups.get(groupId);
     if (group === undefined) return generationId < 0 ? ErrorCode.NONE : ErrorCode.ILLEGAL_GENERATION;
-    if (group.type === 'share') return ErrorCode.ILLEGAL_GENERATION;
+    if (group.type === 'share') return ErrorCode.GROUP_ID_NOT_FOUND;
     if (group.type === 'consumer') {
       const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, parts };
       return checkCommit(group, { ...commit, isTransactional: true, apiVersion: 0 }, this.#options.topics);

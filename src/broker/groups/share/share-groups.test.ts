@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
+import { createOffsetCommitRequest } from '../../../protocol/generated/offset-commit-request.ts';
 import {
   createShareGroupHeartbeatRequest,
   type ShareGroupHeartbeatRequest,
 } from '../../../protocol/generated/share-group-heartbeat-request.ts';
 import { settled } from '../../../util/testing/virtual-clock.ts';
 import { GROUP, startGroups, type TestBroker, TestTopics, topicId } from '../coordinator.fixture.ts';
+import { commitOffsets } from '../offset-commit.ts';
 import { MemoryStates, testShares } from './share.fixture.ts';
 
 const CLIENT = { clientId: 'client', clientHost: '/127.0.0.1' };
@@ -354,6 +356,22 @@ describe('share groups', () => {
     assert.deepEqual([(await altered).length, await deleted], [1, ErrorCode.NONE]);
     assert.equal(groupOf(), undefined);
     assert.equal(states.states.size, 0);
+  });
+
+  it('takes no offsets of consumers, whatever their version', async () => {
+    await join(broker, 'a', 'events');
+    const names = { partitionCount: () => 4, idOf: () => null, nameOf: () => null };
+    const partitions = [
+      { partitionIndex: 0, committedOffset: 5n, committedLeaderEpoch: -1, committedMetadata: '' },
+    ];
+    const request = createOffsetCommitRequest({
+      ...{ groupId: GROUP, memberId: 'a', generationIdOrMemberEpoch: 1 },
+      topics: [{ name: 'events', topicId: '', partitions }],
+    });
+    for (const version of [2, 8, 9]) {
+      const { topics: answered } = await commitOffsets(broker.groups, names, request, version);
+      assert.equal(answered[0]!.partitions[0]!.errorCode, ErrorCode.GROUP_ID_NOT_FOUND);
+    }
   });
 
   it('is read again when it cannot be written', async () => {
