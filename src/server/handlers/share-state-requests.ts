@@ -18,15 +18,16 @@ export function assertPartition(topics: TopicNames, { topicId, partition }: Shar
 
 /**
  * Carries out a request of the share coordinator's for each partition. `create` makes a result of what the action resolves with, or of the
- * error that it rejects with. As in Kafka, without a group there are no results.
+ * error that it rejects with. As in Kafka nothing is done without a group, or where a topic has no partitions, and what is named twice has
+ * one result: the last.
  */
-export function forEachState<P extends { partition: number }, R>(
+export async function forEachState<P extends { partition: number }, R>(
   groupId: string,
   topics: readonly { topicId: string; partitions: readonly P[] }[],
   create: (partial: Partial<Result>) => R,
   action: (key: SharePartitionKey, request: P) => Promise<object>,
 ): Promise<{ topicId: string; partitions: R[] }[]> {
-  if (groupId === '') return Promise.resolve([]);
+  if (groupId === '' || topics.some(({ partitions }) => partitions.length === 0)) return [];
   const one = async (topicId: string, request: P): Promise<R> => {
     const { partition } = request;
     try {
@@ -39,10 +40,16 @@ export function forEachState<P extends { partition: number }, R>(
       return create({ partition, errorCode, errorMessage });
     }
   };
+  const byTopic = new Map<string, Map<number, Promise<R>>>();
+  for (const { topicId, partitions } of topics) {
+    const results = byTopic.get(topicId) ?? new Map<number, Promise<R>>();
+    byTopic.set(topicId, results);
+    for (const request of partitions) results.set(request.partition, one(topicId, request));
+  }
   return Promise.all(
-    topics.map(async ({ topicId, partitions }) => ({
+    Array.from(byTopic, async ([topicId, results]) => ({
       topicId,
-      partitions: await Promise.all(partitions.map((request) => one(topicId, request))),
+      partitions: await Promise.all(results.values()),
     })),
   );
 }
