@@ -64,13 +64,13 @@ export function listOffsetsHandler({
   };
 }
 
-/** What is asked of each topic, which may be named several times. */
+/** What is asked of each topic, which may be named several times. As in Kafka, without partitions there is nothing to tell of it. */
 function byTopic(topics: readonly ListOffsetsTopic[]): Map<string, ListOffsetsPartition[]> {
   const wanted = new Map<string, ListOffsetsPartition[]>();
   for (const { name, partitions } of topics) {
     const before = wanted.get(name);
-    if (before === undefined) wanted.set(name, [...partitions]);
-    else for (const partition of partitions) before.push(partition);
+    if (before !== undefined) for (const partition of partitions) before.push(partition);
+    else if (partitions.length > 0) wanted.set(name, [...partitions]);
   }
   return wanted;
 }

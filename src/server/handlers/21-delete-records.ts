@@ -4,6 +4,7 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import {
   type DeleteRecordsPartition,
   type DeleteRecordsRequest,
+  type DeleteRecordsTopic,
   deleteRecordsRequest,
 } from '../../protocol/generated/delete-records-request.ts';
 import {
@@ -28,10 +29,10 @@ export function deleteRecordsHandler({
     request: deleteRecordsRequest,
     response: deleteRecordsResponse,
     async handle({ topics }) {
-      const answered = topics.map(async ({ name, partitions: wanted }) => ({
+      const answered = [...lastOfEach(topics)].map(async ([name, wanted]) => ({
         name,
         partitions: await Promise.all(
-          lastOfEach(wanted).map((request) => deleteRecords(partitions, name, request)),
+          Array.from(wanted.values(), (request) => deleteRecords(partitions, name, request)),
         ),
       }));
       return createDeleteRecordsResponse({ topics: await Promise.all(answered) });
@@ -39,9 +40,15 @@ export function deleteRecordsHandler({
   };
 }
 
-/** Of a partition that is named twice the last counts, as in Kafka. */
-function lastOfEach(wanted: readonly DeleteRecordsPartition[]): DeleteRecordsPartition[] {
-  return [...new Map(wanted.map((request) => [request.partitionIndex, request])).values()];
+/** What is asked of each partition, by topic. As in Kafka, of one that is named twice the last counts. */
+function lastOfEach(topics: readonly DeleteRecordsTopic[]): Map<string, Map<number, DeleteRecordsPartition>> {
+  const wanted = new Map<string, Map<number, DeleteRecordsPartition>>();
+  for (const { name, partitions } of topics)
+    for (const partition of partitions) {
+      const ofTopic = wanted.get(name) ?? new Map<number, DeleteRecordsPartition>();
+      wanted.set(name, ofTopic.set(partition.partitionIndex, partition));
+    }
+  return wanted;
 }
 
 async function deleteRecords(

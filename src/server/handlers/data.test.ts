@@ -333,7 +333,7 @@ describe('data handlers', () => {
     });
     const { topics } = await call(listOffsetsHandler(broker), 11, {
       replicaId: -1,
-      topics: [wanted(0, 5, 5), wanted(1, 0)],
+      topics: [wanted(0, 5, 5), wanted(1, 0), { name: 'none', partitions: [] }],
     });
     const answered = topics.map(({ name, partitions }) => [
       name,
@@ -359,6 +359,20 @@ describe('data handlers', () => {
     assert.equal((await remove(4n)).errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
     assert.equal((await remove(0n, 'none')).errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
     assert.equal((await remove(0n, '__consumer_offsets')).errorCode, ErrorCode.INVALID_TOPIC_EXCEPTION);
+  });
+
+  it('delete records before the last offset that is named, and answer once', async () => {
+    await produce(9, batch(['a', 'b', 'c']));
+    const named = (...offsets: bigint[]) => ({
+      name: 't',
+      partitions: offsets.map((offset) => ({ partitionIndex: 0, offset })),
+    });
+    const { topics } = await call(deleteRecordsHandler(broker), 2, {
+      topics: [named(9n, 3n), named(2n), { name: 'none', partitions: [] }],
+      timeoutMs: 1000,
+    });
+    const partitions = [{ partitionIndex: 0, lowWatermark: 2n, errorCode: 0 }];
+    assert.deepEqual(topics, [{ name: 't', partitions }]);
   });
 
   it('give producers new ids', async () => {
