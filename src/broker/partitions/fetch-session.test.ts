@@ -44,6 +44,13 @@ describe('FetchSessions', () => {
     assert.equal(sessions.size, 0);
   });
 
+  it('begins a session of nothing, to which partitions are added', () => {
+    const { id } = start();
+    const next = sessions.begin(id, 1, false, [partition(0)], []);
+    assert.ok(next.kind === 'incremental');
+    assert.deepEqual(indexes(next.partitions), [0]);
+  });
+
   it('adds, changes and forgets partitions, and names only what has changed', () => {
     const session = start(partition(0), partition(1), partition(2));
     const next = sessions.begin(

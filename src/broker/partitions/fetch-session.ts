@@ -171,8 +171,7 @@ export class FetchSessions {
     if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
       this.#end(sessionId);
       const wanted = lastOfEach(partitions);
-      const session =
-        sessionEpoch === FINAL_EPOCH || wanted.length === 0 ? null : this.#create(usesTopicIds, wanted);
+      const session = sessionEpoch === FINAL_EPOCH ? null : this.#create(usesTopicIds, wanted);
       return { kind: 'full', session, partitions: wanted };
     }
     const session = this.#sessions.get(sessionId);
