@@ -24,8 +24,9 @@ const SHARE = 2;
 const HAS_SEVERAL_KEYS = 4;
 /** From this version there are share coordinators (KIP-932). */
 const HAS_SHARE_KEYS = 6;
-/** groupId:topicId:partition */
-const SHARE_KEY = /^.+:[A-Za-z0-9_-]{22}:\d{1,10}$/s;
+/** What follows the group in the key of a share partition: its topic's id and its number, for Kafka any of 32 bits. */
+const SHARE_KEY_END = /:[A-Za-z0-9_-]{22}:([+-]?\d{1,10})$/;
+const INT32_END = 2 ** 31;
 
 export interface FindCoordinatorDependencies {
   groups: GroupCoordinator;
@@ -76,12 +77,18 @@ async function coordinatorError(
     case TRANSACTION:
       return transactions.find(key);
     case SHARE:
-      return apiVersion >= HAS_SHARE_KEYS && SHARE_KEY.test(key)
-        ? states.find(key)
-        : ErrorCode.INVALID_REQUEST;
+      return apiVersion >= HAS_SHARE_KEYS && isShareKey(key) ? states.find(key) : ErrorCode.INVALID_REQUEST;
     default:
       return ErrorCode.INVALID_REQUEST;
   }
+}
+
+/** groupId:topicId:partition */
+function isShareKey(key: string): boolean {
+  const end = SHARE_KEY_END.exec(key);
+  if (end === null || key.slice(0, end.index).trim() === '') return false;
+  const partition = Number(end[1]);
+  return partition >= -INT32_END && partition < INT32_END;
 }
 
 function single({ nodeId, host, port, errorCode, errorMessage }: Coordinator): FindCoordinatorResponse {

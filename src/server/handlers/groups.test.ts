@@ -189,7 +189,8 @@ describe('group handlers', () => {
     };
     const key = `group:${TOPIC_ID}:3`;
     assert.equal(await codes(6, key), ErrorCode.NONE);
-    assert.equal(await codes(6, 'group'), ErrorCode.INVALID_REQUEST);
+    for (const bad of ['group', ` :${TOPIC_ID}:3`, `group:${TOPIC_ID}:2147483648`, `group:${TOPIC_ID}:`])
+      assert.equal(await codes(6, bad), ErrorCode.INVALID_REQUEST, bad);
     assert.equal(await codes(5, key), ErrorCode.INVALID_REQUEST);
   });
 
