@@ -50,7 +50,7 @@ export function listTransactionsHandler(deps: {
           return matches(transactionalId);
         });
       return createListTransactionsResponse({
-        unknownStateFilters: stateFilters.filter((state) => !KNOWN_STATES.has(state)),
+        unknownStateFilters: [...states].filter((state) => !KNOWN_STATES.has(state)),
         transactionStates: listed.map(({ transactionalId, current: { producerId, state } }) => ({
           transactionalId,
           producerId,

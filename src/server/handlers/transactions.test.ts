@@ -365,7 +365,8 @@ describe('transaction handlers', () => {
     // The log of others has failed.
     broker.transactions.resign(1 - partitionOf('tx', 2));
     assert.deepEqual(await list(0, {}), all);
-    assert.deepEqual((await list(0, { stateFilters: ['Nonsense'] })).unknownStateFilters, ['Nonsense']);
+    const unknown = await list(0, { stateFilters: ['Nonsense', 'Nonsense'] });
+    assert.deepEqual(unknown.unknownStateFilters, ['Nonsense']);
     const bad = await list(2, { durationFilter: -1n, transactionalIdPattern: '(' });
     assert.equal(bad.errorCode, ErrorCode.INVALID_REGULAR_EXPRESSION);
     const { transactionStates } = await ask<DescribeTransactionsResponse>(ApiKey.DescribeTransactions, 0, {
