@@ -81,11 +81,6 @@ async function add(
     indexes.map((partition) => ({ topic: name, partition })),
   );
   const knowsFenced = apiVersion >= KNOWS_FENCED;
-  if (verifyOnly) {
-    return results(topics, (topic, partition) =>
-      fencedFor(transactions.verify(transactionalId, producer, { topic, partition }), knowsFenced),
-    );
-  }
   const refusalOf = (topic: string, partition: number): ErrorCode => {
     if (apiVersion < HAS_TRANSACTIONS && isInternalTopic(topic)) return ErrorCode.TOPIC_AUTHORIZATION_FAILED;
     const isThere = partition >= 0 && partition < (names.partitionCount(topic) ?? 0);
@@ -96,6 +91,11 @@ async function add(
       topics,
       (topic, partition) => refusalOf(topic, partition) || ErrorCode.OPERATION_NOT_ATTEMPTED,
     );
+  if (verifyOnly) {
+    return results(topics, (topic, partition) =>
+      fencedFor(transactions.verify(transactionalId, producer, { topic, partition }), knowsFenced),
+    );
+  }
   // The versions that brokers send stand for clients that leave the adding to them (KIP-890).
   const version =
     apiVersion >= HAS_TRANSACTIONS ? TransactionVersion.epochPerTransaction : TransactionVersion.classic;

@@ -255,6 +255,16 @@ describe('transaction handlers', () => {
     const unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
     assert.deepEqual(await add(3, producer, 'none'), [unknown, unknown]);
     assert.deepEqual(await add(5, producer), [0, 0]);
+    const topics = [{ name: 't', partitions: [0, 9] }];
+    const asked = await ask<AddPartitionsToTxnResponse>(ApiKey.AddPartitionsToTxn, 5, {
+      transactions: [{ transactionalId: 'tx', ...identity(producer), verifyOnly: true, topics }],
+    });
+    assert.deepEqual(
+      asked.resultsByTransaction[0]!.topicResults[0]!.resultsByPartition.map(
+        ({ partitionErrorCode }) => partitionErrorCode,
+      ),
+      [ErrorCode.OPERATION_NOT_ATTEMPTED, unknown],
+    );
   });
 
   it('partitions of internal topics are not added for clients, and nothing with them', async () => {
