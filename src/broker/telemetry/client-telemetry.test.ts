@@ -129,6 +129,27 @@ describe('client telemetry', () => {
     await later({ subscriptionId: id }, ErrorCode.INVALID_REQUEST);
   });
 
+  it('lets a client ask at once what to push if its push was of something else, or could not be read', async () => {
+    const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
+    telemetry.update([new Map([['metrics', '*']])]);
+    await assert.rejects(
+      push({ subscriptionId: id }, clientInstanceId),
+      refusedWith(ErrorCode.UNKNOWN_SUBSCRIPTION_ID),
+    );
+    const { id: current, metrics } = telemetry.subscribe(clientInstanceId, description);
+    assert.deepEqual(metrics, ['*']);
+    clock.tick(300_000);
+    await assert.rejects(
+      push({ subscriptionId: current, compressionType: 7 }, clientInstanceId),
+      refusedWith(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE),
+    );
+    telemetry.subscribe(clientInstanceId, description);
+    assert.throws(
+      () => telemetry.subscribe(clientInstanceId, description),
+      refusedWith(ErrorCode.THROTTLING_QUOTA_EXCEEDED),
+    );
+  });
+
   it('reads every compression, and takes no more than it may', async () => {
     for (const codec of [1, 2, 3, 4] as const) {
       const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);

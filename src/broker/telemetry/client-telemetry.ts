@@ -35,6 +35,8 @@ interface Instance extends TelemetryClient {
   bytes: number;
   lastGetMs: number;
   lastPushMs: number;
+  /** The last push was refused because the client has to ask anew what to push, and how: it may do so at once. */
+  mayAsk: boolean;
   terminating: boolean;
 }
 
@@ -116,9 +118,12 @@ export class ClientTelemetry {
   subscribe(instanceId: Uuid, description: ClientDescription): Subscription {
     const instance = this.#instance(instanceId === ZERO_UUID ? randomUuid() : instanceId, description);
     const now = this.#clock.now();
-    if (!isOver(instance.subscription.intervalMs, Math.max(instance.lastGetMs, instance.lastPushMs), now))
+    const { intervalMs } = instance.subscription;
+    const isDue = isOver(intervalMs, Math.max(instance.lastGetMs, instance.lastPushMs), now);
+    if (!isDue && !instance.mayAsk)
       this.#refuse(ErrorCode.THROTTLING_QUOTA_EXCEEDED, 'The client asks before its next push is due');
-    instance.lastGetMs = now;
+    instance.mayAsk = false;
+    if (isDue) instance.lastGetMs = now;
     return instance.subscription;
   }
 
@@ -155,9 +160,11 @@ export class ClientTelemetry {
     if (isDue) instance.lastPushMs = now;
     else if (!push.terminating)
       this.#refuse(ErrorCode.THROTTLING_QUOTA_EXCEEDED, 'The client pushes before its next push is due');
-    if (push.subscriptionId !== instance.subscription.id)
-      this.#refuse(ErrorCode.UNKNOWN_SUBSCRIPTION_ID, 'The subscription has changed');
-    if (push.compressionType < 0 || push.compressionType > HIGHEST_COMPRESSION)
+    const isKnown = push.subscriptionId === instance.subscription.id;
+    const isReadable = push.compressionType >= 0 && push.compressionType <= HIGHEST_COMPRESSION;
+    instance.mayAsk = !isKnown || !isReadable;
+    if (!isKnown) this.#refuse(ErrorCode.UNKNOWN_SUBSCRIPTION_ID, 'The subscription has changed');
+    if (!isReadable)
       this.#refuse(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, `Unknown compression ${push.compressionType}`);
     if (push.metrics.byteLength > this.#maxBytes)
       this.#refuse(ErrorCode.TELEMETRY_TOO_LARGE, `A push is at most ${this.#maxBytes} bytes`);
@@ -242,6 +249,7 @@ export class ClientTelemetry {
       bytes: before?.bytes ?? 0,
       lastGetMs: never,
       lastPushMs: never,
+      mayAsk: false,
       terminating: false,
     };
   }
