@@ -7,6 +7,7 @@ import {
   type DescribeShareGroupOffsetsRequest,
   describeShareGroupOffsetsRequest,
   type DescribeShareGroupOffsetsRequestGroup as RequestGroup,
+  type DescribeShareGroupOffsetsRequestTopic as RequestTopic,
 } from '../../protocol/generated/describe-share-group-offsets-request.ts';
 import {
   createDescribeShareGroupOffsetsResponse,
@@ -63,9 +64,7 @@ function describe(groups: GroupCoordinator, topics: TopicNames, request: Request
       topics:
         request.topics === null
           ? known.map(({ topicId, name, partitions }) => topicOf(offsets, groupId, topicId, name, partitions))
-          : request.topics.map(({ topicName, partitions }) =>
-              topicOf(offsets, groupId, topics.idOf(topicName), topicName, partitions),
-            ),
+          : namedTopics(offsets, topics, groupId, request.topics),
     });
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
@@ -74,22 +73,47 @@ function describe(groups: GroupCoordinator, topics: TopicNames, request: Request
   }
 }
 
+/** As Kafka answers: each topic once, whatever was named twice, and then those that are not there. */
+function namedTopics(
+  offsets: ShareOffsets,
+  topics: TopicNames,
+  groupId: string,
+  wanted: readonly RequestTopic[],
+): ResponseTopic[] {
+  const found = new Map<string, { readonly topicName: string; readonly partitions: Set<number> }>();
+  const missing: ResponseTopic[] = [];
+  for (const { topicName, partitions } of wanted) {
+    const topicId = topics.idOf(topicName);
+    if (topicId === null) {
+      missing.push(missingTopic(topicName, partitions));
+      continue;
+    }
+    const topic = found.get(topicId) ?? { topicName, partitions: new Set() };
+    found.set(topicId, topic);
+    for (const partition of partitions) topic.partitions.add(partition);
+  }
+  const described = Array.from(found, ([topicId, { topicName, partitions }]) =>
+    topicOf(offsets, groupId, topicId, topicName, [...partitions]),
+  );
+  return [...described, ...missing];
+}
+
+function missingTopic(topicName: string, partitions: readonly number[]): ResponseTopic {
+  return createDescribeShareGroupOffsetsResponseTopic({
+    topicName,
+    partitions: partitions.map((partitionIndex) =>
+      createDescribeShareGroupOffsetsResponsePartition({ partitionIndex, startOffset: -1n }),
+    ),
+  });
+}
+
 function topicOf(
   offsets: ShareOffsets,
   groupId: string,
-  topicId: string | null,
+  topicId: string,
   topicName: string,
   partitions: readonly number[],
 ): ResponseTopic {
-  if (topicId === null)
-    return createDescribeShareGroupOffsetsResponseTopic({
-      topicName,
-      partitions: partitions.map((partitionIndex) =>
-        createDescribeShareGroupOffsetsResponsePartition({
-          ...{ partitionIndex, startOffset: -1n },
-        }),
-      ),
-    });
   return createDescribeShareGroupOffsetsResponseTopic({
     topicName,
     topicId,

@@ -12,6 +12,7 @@ import {
   createAlterShareGroupOffsetsResponse,
   createAlterShareGroupOffsetsResponsePartition,
   createAlterShareGroupOffsetsResponseTopic,
+  type AlterShareGroupOffsetsResponseTopic as ResponseTopic,
 } from '../../protocol/generated/alter-share-group-offsets-response.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { ApiHandler } from '../net/handler.ts';
@@ -34,30 +35,30 @@ export function alterShareGroupOffsetsHandler(deps: {
         return createAlterShareGroupOffsetsResponse({
           ...{ errorCode: shard, errorMessage: errorInfo(shard).message },
         });
-      const responses = topics.map(({ topicName, partitions }) =>
-        createAlterShareGroupOffsetsResponseTopic({
-          topicName,
-          topicId: deps.topics.idOf(topicName) ?? ZERO_UUID,
-          partitions: partitions.map(({ partitionIndex }) => unknownPartition(partitionIndex)),
-        }),
-      );
-      const parts = topics.flatMap(({ topicName, partitions }, i) => {
+      // As in Kafka, a topic that is named twice is answered once, with everything that is said of it.
+      const responses = new Map<string, ResponseTopic>();
+      const parts = topics.flatMap(({ topicName, partitions }) => {
         const topicId = deps.topics.idOf(topicName);
         const count = deps.topics.partitionCount(topicName) ?? 0;
-        if (topicId === null) return [];
-        return partitions.flatMap(({ partitionIndex: partition, startOffset }, j) =>
-          partition >= 0 && partition < count
-            ? [{ topicId, name: topicName, partition, startOffset, response: responses[i]!.partitions[j]! }]
-            : [],
-        );
+        const response =
+          responses.get(topicName) ??
+          createAlterShareGroupOffsetsResponseTopic({ topicName, topicId: topicId ?? ZERO_UUID });
+        responses.set(topicName, response);
+        return partitions.flatMap(({ partitionIndex: partition, startOffset }) => {
+          const answer = unknownPartition(partition);
+          response.partitions.push(answer);
+          return topicId !== null && partition >= 0 && partition < count
+            ? [{ topicId, name: topicName, partition, startOffset, answer }]
+            : [];
+        });
       });
       try {
         const outcomes = await shard.shares.offsets.alter(groupId, parts);
-        for (const [i, outcome] of outcomes.entries()) Object.assign(parts[i]!.response, outcome);
+        for (const [i, outcome] of outcomes.entries()) Object.assign(parts[i]!.answer, outcome);
       } catch (error) {
         return createAlterShareGroupOffsetsResponse(shareRefusal(error));
       }
-      return createAlterShareGroupOffsetsResponse({ responses });
+      return createAlterShareGroupOffsetsResponse({ responses: [...responses.values()] });
     },
   };
 }

@@ -33,8 +33,12 @@ export function deleteShareGroupOffsetsHandler(deps: {
         return createDeleteShareGroupOffsetsResponse({
           ...{ errorCode: shard, errorMessage: errorInfo(shard).message },
         });
-      const responses = topics.map(({ topicName }) => {
+      const named = new Set<string>();
+      const responses = topics.flatMap(({ topicName }) => {
         const topicId = deps.topics.idOf(topicName);
+        // As in Kafka, what can be forgotten is answered once.
+        if (topicId !== null && named.has(topicName)) return [];
+        named.add(topicName);
         const errorCode = topicId === null ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : ErrorCode.NONE;
         const errorMessage = topicId === null ? errorInfo(errorCode).message : null;
         return createDeleteShareGroupOffsetsResponseTopic({
