@@ -36,12 +36,15 @@ export function shareAcknowledgeHandler(deps: {
         closed: connection.closed,
         isRenewal: request.isRenewAck,
       };
+      // As in Kafka nothing is told of partitions of which nothing is said.
       const acknowledgements = request.topics.flatMap(({ topicId, partitions }) =>
-        partitions.map(({ partitionIndex: partition, acknowledgementBatches: batches }) => ({
-          topicId,
-          partition,
-          batches,
-        })),
+        partitions
+          .filter(({ acknowledgementBatches }) => acknowledgementBatches.length > 0)
+          .map(({ partitionIndex: partition, acknowledgementBatches: batches }) => ({
+            topicId,
+            partition,
+            batches,
+          })),
       );
       const outcomes = await service.acknowledge(call, acknowledgements);
       if (typeof outcomes === 'number')
