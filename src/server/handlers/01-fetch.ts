@@ -110,7 +110,8 @@ function begin(sessions: FetchSessions, request: FetchRequest, byId: boolean): F
       wanted.push({
         topic: byId ? topicId : topic,
         partition: partition.partition,
-        currentLeaderEpoch: partition.currentLeaderEpoch,
+        // As in Kafka any negative epoch means that the client does not know it.
+        currentLeaderEpoch: Math.max(partition.currentLeaderEpoch, -1),
         fetchOffset: partition.fetchOffset,
         lastFetchedEpoch: partition.lastFetchedEpoch,
         logStartOffset: partition.logStartOffset,
