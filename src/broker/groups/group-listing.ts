@@ -22,7 +22,7 @@ export function listGroups(
   types: readonly string[],
 ): { errorCode: ErrorCode; groups: ListedGroup[] } {
   const wanted = new Set(states.map((state) => state.trim().toLowerCase()));
-  const wantedTypes = new Set(types.map((type) => type.trim().toLowerCase()));
+  const wantedTypes = new Set(types.map((type) => type.toLowerCase()));
   const groups: ListedGroup[] = [];
   for (const shard of coordinator.shards) {
     // One whose log has failed has no groups any more, which keeps nobody from those of others.
