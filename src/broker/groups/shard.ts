@@ -230,7 +230,7 @@ export class GroupShard {
       return;
     }
     if (group?.type === 'share' || (group?.type === 'streams' && group.size > 0)) {
-      call.reply(joinResponse({ memberId, errorCode: ErrorCode.INCONSISTENT_GROUP_PROTOCOL }));
+      call.reply(joinResponse({ errorCode: ErrorCode.INCONSISTENT_GROUP_PROTOCOL }));
       return;
     }
     if (group?.type !== 'classic') {
