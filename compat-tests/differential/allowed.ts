@@ -77,6 +77,12 @@ export const ALLOWED: readonly AllowedDifference[] = [
     replace: (value) => (value === 0 ? undefined : '<session>'),
   },
   {
+    because: 'Kafka names one by one the records that it keeps one by one',
+    apis: ['ShareFetch'],
+    fields: ['acquiredRecords'],
+    replace: (value) => joined(value as readonly Acquired[]),
+  },
+  {
     because: 'the brokers have different data directories, which are compared by their positions',
     fields: ['logDir', 'value', 'errorMessage'],
     replace: (value, { dataDirs }) => {
@@ -93,6 +99,25 @@ export const ALLOWED: readonly AllowedDifference[] = [
     replace: (value, { bootstrap }) => (String(value) === bootstrap.split(':')[1] ? '<port>' : undefined),
   },
 ];
+
+interface Acquired {
+  readonly firstOffset: bigint;
+  readonly lastOffset: bigint;
+  readonly deliveryCount: number;
+}
+
+/** Ranges of records that follow each other, and were delivered as often, as one. */
+function joined(acquired: readonly Acquired[]): string[] {
+  const ranges: { first: bigint; last: bigint; deliveryCount: number }[] = [];
+  for (const { firstOffset: first, lastOffset: last, deliveryCount } of [...acquired].sort((a, b) =>
+    Number(a.firstOffset - b.firstOffset),
+  )) {
+    const before = ranges.at(-1);
+    if (before?.deliveryCount === deliveryCount && before.last + 1n === first) before.last = last;
+    else ranges.push({ first, last, deliveryCount });
+  }
+  return ranges.map(({ first, last, deliveryCount }) => `${first}-${last}, delivered ${deliveryCount} times`);
+}
 
 /** Arrays whose order means something; all others are compared as sets. */
 export const ORDERED: readonly string[] = [

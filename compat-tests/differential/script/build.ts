@@ -1,6 +1,8 @@
 // What requests are made of, with Kafka's defaults for what a case does not say.
+import { ErrorCode } from '../../../src/protocol/errors.ts';
 import { createFetchPartition, createFetchTopic } from '../../../src/protocol/generated/fetch-request.ts';
 import { type BatchOptions, buildBatch } from '../../../src/protocol/records/builder.ts';
+import type { Body } from '../case.ts';
 
 /** Not compared of topics that are created. */
 export const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
@@ -178,3 +180,16 @@ export const replace = (
   configs: Configs,
   validateOnly = false,
 ) => ({ resources: [{ resourceType, resourceName, configs: entries(configs) }], validateOnly });
+
+/** Coordinators are loaded, and markers written, behind answers that say so. */
+const BUSY: readonly unknown[] = [
+  ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+  ErrorCode.COORDINATOR_NOT_AVAILABLE,
+  ErrorCode.NOT_COORDINATOR,
+  ErrorCode.CONCURRENT_TRANSACTIONS,
+];
+export const isThrough = ({ errorCode }: Body) => !BUSY.includes(errorCode);
+
+/** Of FindCoordinator: all that were asked for have one. */
+export const areFound = ({ coordinators }: Body) =>
+  (coordinators as { errorCode: number }[]).every(({ errorCode }) => errorCode === 0);
