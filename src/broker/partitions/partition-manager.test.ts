@@ -253,15 +253,4 @@ describe('PartitionManager', () => {
     await broker.partitions.topicDeleted(A);
     assert.equal(broker.partitions.errorOfMissing('a', 1), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   });
-
-  it('serves those of new partitions that can be opened', async () => {
-    broker = await TestBroker.start(directory, [A], CONFIG);
-    writeFileSync(join(directory, 'a-4'), 'in the way');
-    const added = [3, 4, 5].map((index) => ({ index, leaderEpoch: 0 }));
-    await assert.rejects(broker.partitions.partitionsCreated(A, added, CONFIG));
-    for (const index of [3, 5]) await broker.partitions.find('a', index)!.produce(batch(), null, true);
-    assert.equal(broker.partitions.errorOfMissing('a', 4), ErrorCode.KAFKA_STORAGE_ERROR);
-    await broker.partitions.topicDeleted(topic('a', A.id, 6));
-    assert.equal(broker.partitions.errorOfMissing('a', 4), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
-  });
 });

@@ -420,31 +420,18 @@ describe('data handlers', () => {
     assert.equal(each.results[0]!.topics[0]!.partitions.length, 2, 'a topic that is named twice');
     const asked: [string, number, string][] = [];
     const moves = { alter: (...given: [string, number, string]) => asked.push(given) };
-    const altered = await call(alterReplicaLogDirsHandler({ moves }), 2, {
-      dirs: [
-        { path: '/a', topics: [{ name: 't', partitions: [0, 1, 1] }] },
-        {
-          path: '/b',
-          topics: [
-            { name: 't', partitions: [1] },
-            { name: 'u', partitions: [] },
-          ],
-        },
-      ],
+    const into = (path: string, ...topics: [string, number[]][]) => ({
+      path,
+      topics: topics.map(([name, partitions]) => ({ name, partitions })),
     });
+    const dirs = [into('/a', ['t', [0, 1, 1]]), into('/b', ['t', [1]], ['u', []])];
+    const { results } = await call(alterReplicaLogDirsHandler({ moves }), 2, { dirs });
     assert.deepEqual(asked, [
       ['t', 0, '/a'],
       ['t', 1, '/b'],
     ]);
-    assert.deepEqual(altered.results, [
-      {
-        topicName: 't',
-        partitions: [
-          { partitionIndex: 0, errorCode: 1 },
-          { partitionIndex: 1, errorCode: 2 },
-        ],
-      },
-    ]);
+    const told = [0, 1].map((partitionIndex) => ({ partitionIndex, errorCode: partitionIndex + 1 }));
+    assert.deepEqual(results, [{ topicName: 't', partitions: told }]);
     const producers = await call(describeProducersHandler(broker), 0, {
       topics: [{ name: 't', partitionIndexes: [0, 9] }],
     });
