@@ -4,6 +4,9 @@ import { createFetchPartition, createFetchTopic } from '../../../src/protocol/ge
 import { type BatchOptions, buildBatch } from '../../../src/protocol/records/builder.ts';
 import type { Body } from '../case.ts';
 
+/** Of what is asked for several times: a request of megabytes of one name would have an answer of gigabytes. */
+export const DESCRIBED_ONCE = { differs: 'what is named several times is described once' } as const;
+
 /** Not compared of topics that are created. */
 export const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
 export const DOCUMENTED = {

@@ -1,5 +1,15 @@
 import { type Answers, type Body, type CaseOptions, chapter } from '../case.ts';
-import { alter, areFound, CREATED, create, NO_UUID, Op, ResourceType, UNKNOWN_UUID } from './build.ts';
+import {
+  alter,
+  areFound,
+  CREATED,
+  create,
+  DESCRIBED_ONCE,
+  NO_UUID,
+  Op,
+  ResourceType,
+  UNKNOWN_UUID,
+} from './build.ts';
 
 const TOPIC = 'consumer-in';
 const CLIENT_WORDS = {
@@ -143,7 +153,8 @@ export const consumerGroups = chapter('consumer groups', (call) => {
   heartbeat('b', join('c-one', 'b'));
   heartbeat('a is to give up some', own('c-one', 'a', 2, 0, 1, 2, 3));
   heartbeat('b waits', beat('c-one', 'b', 3));
-  describe('a group that reconciles', 'c-one', 'c-one');
+  call('ConsumerGroupDescribe', 'a group twice', { groupIds: ['c-one', 'c-one'] }, DESCRIBED_ONCE);
+  describe('a group that reconciles', 'c-one');
   call('ListGroups', 'consumer groups', { typesFilter: ['consumer', 'CONSUMER'] }, { versions: [5, 5] });
   call(
     'ListGroups',
@@ -160,7 +171,7 @@ export const consumerGroups = chapter('consumer groups', (call) => {
   heartbeat('b gets them', own('c-one', 'b', 3));
   heartbeat('b has them', own('c-one', 'b', 3, 2, 3));
   describe('a stable group', 'c-one');
-  call('DescribeGroups', 'a consumer group', { groups: ['c-one', 'c-one'] });
+  call('DescribeGroups', 'a consumer group', { groups: ['c-one'] });
   heartbeat('b wants another assignor', beat('c-one', 'b', 3, { serverAssignor: 'range' }));
   heartbeat('a wants no topics', beat('c-one', 'a', 3, { subscribedTopicNames: [] }));
   heartbeat('a wants nothing, and has nothing', own('c-one', 'a', 3));

@@ -4,9 +4,6 @@ import { batch, CREATED, create, NO_UUID, produce, UNKNOWN_UUID } from './build.
 const A = 'fetched-a';
 const B = 'fetched-b';
 const FAILS: CaseOptions = { differs: 'Kafka fails inside' };
-const TWICE: CaseOptions = {
-  differs: 'each is answered: no client asks so, and it takes time to look for it',
-};
 const RECORDS = {
   fields: ['records'],
   because: 'how many batches are read at once is up to the broker',
@@ -102,7 +99,6 @@ export const fetchSessions = chapter('fetch sessions', (call) => {
       [A, 0],
       [A, 0, { fetchOffset: 1n }],
     ]),
-    TWICE,
   );
   fetch(
     'a partition twice, and another between',
@@ -111,7 +107,6 @@ export const fetchSessions = chapter('fetch sessions', (call) => {
       [B, 0],
       [A, 0, { fetchOffset: 77n }],
     ]),
-    TWICE,
   );
   fetch(
     'what there is beside what there is not',

@@ -1,5 +1,5 @@
 import { type Answers, chapter } from '../case.ts';
-import { UNKNOWN_UUID } from './build.ts';
+import { DESCRIBED_ONCE, UNKNOWN_UUID } from './build.ts';
 import { A, B, GROUP, MEMBER } from './share-sessions.ts';
 
 /** Offsets of the group whose sessions the chapter before has, and states of share partitions, of which something is named twice. */
@@ -37,7 +37,12 @@ export const shareOffsets = chapter('offsets of share groups', (call) => {
     { differs: 'Kafka fails inside' },
   );
   call('DescribeShareGroupOffsets', 'of no groups', { groups: [] });
-  call('ShareGroupDescribe', 'groups twice', { groupIds: ['sessions-none', 'sessions-none', ''] });
+  call(
+    'ShareGroupDescribe',
+    'groups twice',
+    { groupIds: ['sessions-none', 'sessions-none', ''] },
+    DESCRIBED_ONCE,
+  );
 
   const altered = (
     name: string,

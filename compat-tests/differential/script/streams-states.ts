@@ -1,5 +1,5 @@
 import { type Body, type CaseOptions, chapter } from '../case.ts';
-import { alter, CREATED, create, Op, ResourceType } from './build.ts';
+import { alter, CREATED, create, DESCRIBED_ONCE, Op, ResourceType } from './build.ts';
 
 const CLIENT = { fields: ['clientId'], because: 'the connections have their own' } as const;
 const NONE = { activeTasks: [], standbyTasks: [], warmupTasks: [] };
@@ -100,7 +100,8 @@ export const streamsStates = chapter('states of streams groups', (call) => {
   heartbeat('of another rack', beat('st-one', 'a', 2, { rackId: 'r' }));
   heartbeat('with an endpoint', beat('st-one', 'a', 2, { userEndpoint: { host: 'h', port: 7 } }));
   heartbeat('with the endpoints that it knows', beat('st-one', 'a', 2, { endpointInformationEpoch: 0 }));
-  describe('of one', 'st-one', 'st-one');
+  call('StreamsGroupDescribe', 'of one twice', { groupIds: ['st-one', 'st-one'] }, DESCRIBED_ONCE);
+  describe('of one', 'st-one');
   heartbeat('one of another topology', join('st-one', 'b', { topology: topology(1, subtopology('9')) }));
   heartbeat('one of a later topology', join('st-one', 'b', { topology: topology(2, subtopology('0')) }));
   heartbeat('one of an earlier topology', join('st-one', 'c', { topology: topology(0, subtopology('0')) }));

@@ -1,5 +1,5 @@
 import { type CaseOptions, chapter } from '../case.ts';
-import { CREATED, create, describeConfigs, ResourceType, replace } from './build.ts';
+import { CREATED, create, DESCRIBED_ONCE, describeConfigs, ResourceType, replace } from './build.ts';
 
 const NAME = 'redoubled';
 const FIXED: CaseOptions = { differs: 'here the levels of features are fixed' };
@@ -19,16 +19,26 @@ export const twiceAdmin = chapter('administration twice, none, and too much', (c
   ] as const)
     call('CreateTopics', name, create(name, partitions), { versions: [7, 7], except: CREATED });
 
-  call('DescribeProducers', 'the same twice', {
-    topics: [
-      { name: NAME, partitionIndexes: [0, 0, 9, -1] },
-      { name: NAME, partitionIndexes: [1] },
-      { name: 'twice-never', partitionIndexes: [] },
-    ],
-  });
-  call('DescribeTransactions', 'the same twice', {
-    transactionalIds: ['twice-never', 'twice-never', '', ''],
-  });
+  call(
+    'DescribeProducers',
+    'the same twice',
+    {
+      topics: [
+        { name: NAME, partitionIndexes: [0, 0, 9, -1] },
+        { name: NAME, partitionIndexes: [1] },
+        { name: 'twice-never', partitionIndexes: [] },
+      ],
+    },
+    DESCRIBED_ONCE,
+  );
+  call(
+    'DescribeTransactions',
+    'the same twice',
+    {
+      transactionalIds: ['twice-never', 'twice-never', '', ''],
+    },
+    DESCRIBED_ONCE,
+  );
   call('ListTransactions', 'of filters twice', {
     stateFilters: ['Asleep', 'Asleep', 'Dead', 'ongoing', ''],
     producerIdFilters: [-1n, -1n],

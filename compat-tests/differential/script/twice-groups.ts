@@ -1,5 +1,5 @@
 import { type Answers, chapter } from '../case.ts';
-import { batch, CREATED, create, NO_UUID, produce, UNKNOWN_UUID } from './build.ts';
+import { batch, CREATED, create, DESCRIBED_ONCE, NO_UUID, produce, UNKNOWN_UUID } from './build.ts';
 
 const NAME = 'doubled';
 
@@ -152,9 +152,14 @@ export const twiceGroups = chapter('records and groups twice, none, and too many
       { name: NAME, partitions: [{ partitionIndex: 1 }] },
     ],
   });
-  call('DescribeGroups', 'the same twice', {
-    groups: ['twice-offsets-9', 'twice-offsets-9', 'twice-never', ''],
-  });
+  call(
+    'DescribeGroups',
+    'the same twice',
+    {
+      groups: ['twice-offsets-9', 'twice-offsets-9', 'twice-never', ''],
+    },
+    DESCRIBED_ONCE,
+  );
   call(
     'DeleteGroups',
     'the same twice, and others',
