@@ -75,6 +75,7 @@ export const targets: readonly Target[] = [
     path: 'consume, tail and history',
     workload: 'consume',
     where: {},
+    limit: '0077-what-small-requests-and-small-events-wait-for.md',
     metric: 'mbPerS',
     figure: 'throughput',
     atLeast: 1,
