@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "direct/guarded_copy.h"
+#include "store/io.h"
 
 namespace kafabric::direct {
 
@@ -77,9 +78,7 @@ int checkRegion(int fd, uint64_t size) {
 int createShared(uint64_t size) {
   int fd = memfd_create("kafabric-client", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return -errno;
-  int result = 0;
-  while ((result = fallocate(fd, 0, 0, static_cast<off_t>(size))) != 0 && errno == EINTR) continue;
-  int error = result == 0 ? 0 : errno;
+  int error = allocateFully(fd, 0, 0, size);
   // Nobody, not even this process, can take away what another is told of.
   if (error == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) error = errno;
   if (error == 0) return fd;

@@ -51,6 +51,12 @@ int writeFully(int fd, std::vector<iovec>& parts, uint64_t position, size_t& wri
   return 0;
 }
 
+int allocateFully(int fd, int mode, uint64_t position, uint64_t length) {
+  int result = 0;
+  while ((result = ::fallocate(fd, mode, static_cast<off_t>(position), static_cast<off_t>(length))) != 0 && errno == EINTR) continue;
+  return result == 0 ? 0 : errno;
+}
+
 int readFully(int fd, uint8_t* target, size_t length, uint64_t position, size_t& got) {
   got = 0;
   while (got < length) {

@@ -25,6 +25,9 @@ struct IoStatus {
  */
 int writeFully(int fd, std::vector<iovec>& parts, uint64_t position, size_t& written, size_t block = 1);
 
+/** As fallocate; 0 or an errno value. A disk that gets full may have given a part. */
+int allocateFully(int fd, int mode, uint64_t position, uint64_t length);
+
 /** Reads until `length` bytes or the end of the file; `got` says how much. */
 int readFully(int fd, uint8_t* target, size_t length, uint64_t position, size_t& got);
 

@@ -14,6 +14,7 @@
 
 #include "store/aligned_memory.h"
 #include "store/descriptor.h"
+#include "store/io.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -34,12 +35,6 @@ void* mapShared(int fd, uint64_t start, uint64_t length, bool synchronous) {
   return ::mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd, static_cast<off_t>(start));
 }
 
-int retryingAllocate(int fd, uint64_t start, uint64_t length) {
-  int result = 0;
-  while ((result = ::fallocate(fd, 0, static_cast<off_t>(start), static_cast<off_t>(length))) != 0 && errno == EINTR) continue;
-  return result == 0 ? 0 : errno;
-}
-
 int flushFile(int fd) {
   int result = 0;
   while ((result = ::fdatasync(fd)) != 0 && errno == EINTR) continue;
@@ -56,7 +51,7 @@ PersistentDirectories::Found probe(const std::string& directory) {
   auto ordinary = [](const std::string& why) { return PersistentDirectories::Found{Persistence::none, why}; };
   Descriptor file(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (file.fd < 0) return ordinary("no file without a name can be made there");
-  if (retryingAllocate(file.fd, 0, kPageBytes) != 0) return ordinary("its file system cannot allocate space");
+  if (allocateFully(file.fd, 0, 0, kPageBytes) != 0) return ordinary("its file system cannot allocate space");
   const PersistentMemoryLibrary* library = PersistentMemoryLibrary::get();
   void* memory = mapShared(file.fd, 0, kPageBytes, true);
   bool synchronous = memory != MAP_FAILED;
@@ -173,8 +168,8 @@ int MappedFile::map(uint64_t position, uint64_t length) {
 int MappedFile::extend(uint64_t start, uint64_t least, uint64_t& most) {
   struct stat info {};
   if (::fstat(fd_, &info) != 0) return errno;
-  int error = retryingAllocate(fd_, start, most);
-  if (error != 0 && most > least) error = retryingAllocate(fd_, start, most = least);
+  int error = allocateFully(fd_, 0, start, most);
+  if (error != 0 && most > least) error = allocateFully(fd_, 0, start, most = least);
   if (error != 0) return error;
   return static_cast<uint64_t>(info.st_size) >= start + most ? 0 : failed_ = flushFile(fd_);
 }

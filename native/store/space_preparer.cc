@@ -55,9 +55,7 @@ bool SpacePreparer::prepareFile(const std::string& directory, uint64_t fileBytes
 }
 
 int SpacePreparer::fill(int fd, uint64_t bytes) {
-  int result = 0;
-  while ((result = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes))) != 0 && errno == EINTR) continue;
-  if (result != 0) return errno;
+  if (int error = allocateFully(fd, 0, 0, bytes)) return error;
   AlignedMemory zeros = allocateAligned(kPieceBytes);
   std::memset(zeros.get(), 0, kPieceBytes);
   for (uint64_t at = 0; at < bytes && !stopping_; at += kPieceBytes) {

@@ -20,17 +20,11 @@ constexpr size_t kReplyPieceBytes = 4 << 20;
 /** This part of the arena may hold what was acknowledged and waits to be written. */
 constexpr size_t kAcknowledgedShare = 4;
 
-int allocate(int fd, int mode, uint64_t bytes) {
-  int result = 0;
-  while ((result = ::fallocate(fd, mode, 0, static_cast<off_t>(bytes))) != 0 && errno == EINTR) continue;
-  return result == 0 ? 0 : errno;
-}
-
 bool isUnsupported(int error) { return error == EOPNOTSUPP || error == ENOSYS; }
 
 /** Of a file of `size` bytes; 0 or an errno value. */
 int allocateOrNothing(int fd, off_t size, uint64_t bytes) {
-  int error = allocate(fd, 0, bytes);
+  int error = allocateFully(fd, 0, 0, bytes);
   // A disk that gets full may have given a part.
   return error != 0 && ::ftruncate(fd, size) != 0 ? errno : error;
 }
@@ -146,7 +140,7 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
   uint64_t size = recycledBytes > 0 ? 0 : static_cast<uint64_t>(info.st_size);
   bool abandoned = error == 0 && journal_ && !options.readOnly && journal_->abandoned(path, info.st_dev, info.st_ino);
   bool reserve = options.preallocateBytes > size && !options.readOnly;
-  auto preallocate = [&, fd = fd] { return allocate(fd, FALLOC_FL_KEEP_SIZE, options.preallocateBytes); };
+  auto preallocate = [&, fd = fd] { return allocateFully(fd, FALLOC_FL_KEEP_SIZE, 0, options.preallocateBytes); };
   if (error == 0 && reserve && !abandoned) error = recycled_.withSpace(preallocate);
   // The file has no space then, and appends may yet find none.
   if (isUnsupported(error)) {

@@ -223,13 +223,7 @@ void StoreFile::allocateAhead(uint64_t written, uint64_t largest) {
   // What is not needed would be given back, which costs memory and journals of file systems as much as taking it.
   if (end <= expected_) to = std::min(to, expected_);
   if (allocated >= to) return;
-  int error = store_.recycled().withSpace([&] {
-    int result = 0;
-    while ((result = ::fallocate(handle_->fd(), 0, static_cast<off_t>(from), static_cast<off_t>(to - from))) != 0 &&
-           errno == EINTR) {
-    }
-    return result == 0 ? 0 : errno;
-  });
+  int error = store_.recycled().withSpace([&] { return allocateFully(handle_->fd(), 0, from, to - from); });
   if (error == 0) allocated_ = to;
   else if (error == EOPNOTSUPP || error == ENOSYS) allocates_ = false;
   // A full disk shows itself to the appends that find no room. It may have given a part, of which nobody knows, and others have none.

@@ -196,3 +196,12 @@ export const isThrough = ({ errorCode }: Body) => !BUSY.includes(errorCode);
 /** Of FindCoordinator: all that were asked for have one. */
 export const areFound = ({ coordinators }: Body) =>
   (coordinators as { errorCode: number }[]).every(({ errorCode }) => errorCode === 0);
+
+/** InitProducerId of a producer that has no id yet. */
+export const initProducer = (transactionalId: string, more: object = {}) => ({
+  transactionalId,
+  transactionTimeoutMs: 60_000,
+  producerId: -1n,
+  producerEpoch: -1,
+  ...more,
+});

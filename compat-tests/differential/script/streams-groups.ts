@@ -1,19 +1,8 @@
 import { chapter } from '../case.ts';
 import { CREATED, create } from './build.ts';
-
-const NONE = { activeTasks: [], standbyTasks: [], warmupTasks: [] };
+import { beat, joinWith, NONE, subtopology, tasks } from './streams-build.ts';
 
 const info = (name: string, partitions = 0) => ({ name, partitions, replicationFactor: 0, topicConfigs: [] });
-const subtopology = (subtopologyId: string, more: object = {}) => ({
-  subtopologyId,
-  sourceTopics: [],
-  sourceTopicRegex: [],
-  stateChangelogTopics: [],
-  repartitionSinkTopics: [],
-  repartitionSourceTopics: [],
-  copartitionGroups: [],
-  ...more,
-});
 const topology = (...subtopologies: object[]) => ({ epoch: 1, subtopologies });
 /** Reads `streams-in`, which has three partitions. */
 const READER = topology(subtopology('0', { sourceTopics: ['streams-in'] }));
@@ -27,26 +16,8 @@ const COUNTER = topology(
   }),
 );
 
-const beat = (groupId: string, memberId: string, memberEpoch: number, more: object = {}) => ({
-  groupId,
-  memberId,
-  memberEpoch,
-  endpointInformationEpoch: -1,
-  ...more,
-});
 const join = (groupId: string, memberId: string, more: object = {}) =>
-  beat(groupId, memberId, 0, {
-    rebalanceTimeoutMs: 60_000,
-    topology: READER,
-    processId: `process-${memberId}`,
-    clientTags: [],
-    ...NONE,
-    ...more,
-  });
-const tasks = (...partitions: number[]) => ({
-  ...NONE,
-  activeTasks: partitions.length === 0 ? [] : [{ subtopologyId: '0', partitions }],
-});
+  joinWith(READER, groupId, memberId, more);
 const commit = (
   groupId: string,
   memberId: string,

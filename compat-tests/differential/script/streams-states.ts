@@ -1,40 +1,14 @@
 import { type Body, type CaseOptions, chapter } from '../case.ts';
 import { alter, CREATED, create, DESCRIBED_ONCE, Op, ResourceType } from './build.ts';
+import { beat, subtopology as emptySubtopology, joinWith, tasks } from './streams-build.ts';
 
 const CLIENT = { fields: ['clientId'], because: 'the connections have their own' } as const;
-const NONE = { activeTasks: [], standbyTasks: [], warmupTasks: [] };
 
-const subtopology = (subtopologyId: string, more: object = {}) => ({
-  subtopologyId,
-  sourceTopics: ['st-in'],
-  sourceTopicRegex: [],
-  stateChangelogTopics: [],
-  repartitionSinkTopics: [],
-  repartitionSourceTopics: [],
-  copartitionGroups: [],
-  ...more,
-});
+const subtopology = (subtopologyId: string, more: object = {}) =>
+  emptySubtopology(subtopologyId, { sourceTopics: ['st-in'], ...more });
 const topology = (epoch: number, ...subtopologies: object[]) => ({ epoch, subtopologies });
-const beat = (groupId: string, memberId: string, memberEpoch: number, more: object = {}) => ({
-  groupId,
-  memberId,
-  memberEpoch,
-  endpointInformationEpoch: -1,
-  ...more,
-});
 const join = (groupId: string, memberId: string, more: object = {}) =>
-  beat(groupId, memberId, 0, {
-    rebalanceTimeoutMs: 60_000,
-    topology: topology(1, subtopology('0')),
-    processId: `process-${memberId}`,
-    clientTags: [],
-    ...NONE,
-    ...more,
-  });
-const tasks = (...partitions: number[]) => ({
-  ...NONE,
-  activeTasks: partitions.length === 0 ? [] : [{ subtopologyId: '0', partitions }],
-});
+  joinWith(topology(1, subtopology('0')), groupId, memberId, more);
 const copartitioned = (...sourceTopics: number[]) => ({
   copartitionGroups: [{ sourceTopics, sourceTopicRegex: [], repartitionSourceTopics: [] }],
 });

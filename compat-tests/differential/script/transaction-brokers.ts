@@ -1,15 +1,7 @@
 import { type Answers, type Body, type CaseOptions, chapter } from '../case.ts';
-import { CREATED, create, isThrough } from './build.ts';
+import { CREATED, create, initProducer as init, isThrough } from './build.ts';
 
 const TOPIC = 'brokers-topic';
-
-const init = (transactionalId: string, more: object = {}) => ({
-  transactionalId,
-  transactionTimeoutMs: 60_000,
-  producerId: -1n,
-  producerEpoch: -1,
-  ...more,
-});
 
 /** What brokers ask of the coordinators of transactions and of each other, and producers at the bounds of what they may say. */
 export const transactionBrokers = chapter('transactions between brokers', (call) => {

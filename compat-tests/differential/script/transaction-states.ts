@@ -1,5 +1,15 @@
 import { type Answers, type Body, type CaseOptions, chapter } from '../case.ts';
-import { areFound, batch, CREATED, create, fetchOf, isThrough, listOffsets, produce } from './build.ts';
+import {
+  areFound,
+  batch,
+  CREATED,
+  create,
+  fetchOf,
+  initProducer as init,
+  isThrough,
+  listOffsets,
+  produce,
+} from './build.ts';
 
 const TOPIC = 'states-topic';
 const TRANSACTIONAL = 0x10;
@@ -15,13 +25,6 @@ const FIRST: CaseOptions = {
 };
 const newest = { versions: [5, 5] } as const;
 
-const init = (transactionalId: string, more: object = {}) => ({
-  transactionalId,
-  transactionTimeoutMs: 60_000,
-  producerId: -1n,
-  producerEpoch: -1,
-  ...more,
-});
 const end =
   (transactionalId: string, name: string, producerEpoch: number, committed: boolean) =>
   (a: Answers): Body => ({ transactionalId, producerId: a.saved<bigint>(name), producerEpoch, committed });
@@ -191,28 +194,18 @@ export const transactionStates = chapter('states of transactions', (call) => {
       ),
     FIRST,
   );
-  call(
-    'AddOffsetsToTxn',
-    'older',
-    (a) => ({
-      transactionalId: 's-older',
-      producerId: a.saved('older'),
-      producerEpoch: 0,
-      groupId: 's-older-group',
-    }),
-    { versions: [3, 3] },
-  );
-  call(
-    'AddOffsetsToTxn',
-    'older, again',
-    (a) => ({
-      transactionalId: 's-older',
-      producerId: a.saved('older'),
-      producerEpoch: 0,
-      groupId: 's-older-group',
-    }),
-    { versions: [3, 3] },
-  );
+  for (const name of ['older', 'older, again'])
+    call(
+      'AddOffsetsToTxn',
+      name,
+      (a) => ({
+        transactionalId: 's-older',
+        producerId: a.saved('older'),
+        producerEpoch: 0,
+        groupId: 's-older-group',
+      }),
+      { versions: [3, 3] },
+    );
   call('TxnOffsetCommit', 'older', offsetsOf('s-older', 'older', 0), { versions: [3, 3] });
   call(
     'TxnOffsetCommit',

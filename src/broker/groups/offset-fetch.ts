@@ -15,6 +15,7 @@ import {
   type OffsetFetchResponseTopics,
 } from '../../protocol/generated/offset-fetch-response.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import { allOffsetsOnce } from './all-offsets-once.ts';
 import type { Group } from './consumer/context.ts';
 import { checkFetch } from './consumer/offset-checks.ts';
 import type { GroupCoordinator } from './coordinator.ts';
@@ -39,15 +40,8 @@ export function fetchOffsets(
 ): OffsetFetchResponse {
   const fetch = (group: OffsetFetchRequestGroup) =>
     fetchGroup(coordinator, topicNames, group, apiVersion >= USES_TOPIC_IDS, request.requireStable);
-  if (apiVersion >= HAS_GROUPS) {
-    const all = new Set<string>();
-    // All offsets of a group are given once: an answer may be thousands of times as long as its name.
-    const groups = request.groups.filter(({ groupId, topics }) => {
-      if (topics !== null) return true;
-      return !all.has(groupId) && all.add(groupId);
-    });
-    return createOffsetFetchResponse({ groups: groups.map(fetch) });
-  }
+  if (apiVersion >= HAS_GROUPS)
+    return createOffsetFetchResponse({ groups: allOffsetsOnce(request.groups).map(fetch) });
 
   const topics = request.topics?.map((topic) => ({ ...topic, topicId: ZERO_UUID })) ?? null;
   const group = fetch({ groupId: request.groupId, memberId: null, memberEpoch: -1, topics });

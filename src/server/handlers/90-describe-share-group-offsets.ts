@@ -1,3 +1,4 @@
+import { allOffsetsOnce } from '../../broker/groups/all-offsets-once.ts';
 import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
 import type { TopicNames } from '../../broker/groups/ports.ts';
 import type { ShareOffsets } from '../../broker/groups/share/share-offsets.ts';
@@ -36,14 +37,8 @@ export function describeShareGroupOffsetsHandler(deps: {
     request: describeShareGroupOffsetsRequest,
     response: describeShareGroupOffsetsResponse,
     handle({ groups }) {
-      const all = new Set<string>();
-      // All offsets of a group are given once: an answer may be thousands of times as long as its name.
-      const wanted = groups.filter(({ groupId, topics }) => {
-        if (topics !== null) return true;
-        return !all.has(groupId) && all.add(groupId);
-      });
       return createDescribeShareGroupOffsetsResponse({
-        groups: wanted.map((group) => describe(deps.groups, deps.topics, group)),
+        groups: allOffsetsOnce(groups).map((group) => describe(deps.groups, deps.topics, group)),
       });
     },
   };
