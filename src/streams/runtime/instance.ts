@@ -115,7 +115,7 @@ export class Instance {
     return this.#member;
   }
 
-  /** Closes the tasks that are others' now and opens those that are new. @returns false when it was interrupted */
+  /** Closes the tasks that are others' now, opens those that are new, and restores their state. @returns false when it was interrupted */
   async #adopt(layout: Layout, partitions: readonly TopicPartition[], member: Member): Promise<boolean> {
     const planned = tasksOf(layout, partitions);
     const wanted = new Set(planned.map(({ id }) => id));
@@ -133,12 +133,12 @@ export class Instance {
       interrupted,
     };
     const fresh = planned.filter(({ id }) => !this.#tasks.has(id));
-    const results = await Promise.allSettled(fresh.map((task) => RunningTask.open(task, context)));
-    for (const result of results)
-      if (result.status === 'fulfilled' && result.value !== null)
-        this.#tasks.set(result.value.id, result.value);
+    const opening = fresh.map(async (task) =>
+      this.#tasks.set(task.id, await RunningTask.open(task, context)),
+    );
+    await all(opening);
     this.#metrics.tasks.set(this.#tasks.size);
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    await all([...this.#tasks.values()].map((task) => task.restore()));
     return !interrupted();
   }
 
@@ -190,7 +190,7 @@ export class Instance {
   async #commit(member: Member): Promise<void> {
     this.#committedAt = performance.now();
     const dirty = [...this.#tasks.values()].filter((task) => task.dirty);
-    const results = await Promise.allSettled(
+    await all(
       dirty.map(async (task) => {
         const end = this.#metrics.commitSeconds.startTimer();
         await task.commit(member.identity);
@@ -198,7 +198,6 @@ export class Instance {
         this.#metrics.commits.inc();
       }),
     );
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
     this.#purge();
   }
 
@@ -239,4 +238,10 @@ export class Instance {
     await this.#member?.leave().catch(() => undefined);
     await this.#directory?.remove();
   }
+}
+
+/** Rejects when one does, once all have ended. */
+async function all(promises: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises))
+    if (result.status === 'rejected') throw result.reason;
 }

@@ -27,7 +27,7 @@ async function open(start: () => number): Promise<RunningTask> {
   const builder = new StreamsBuilder();
   builder.stream('t').to('out');
   const budget = new MemoryBudget(1 << 20);
-  const task = await RunningTask.open(
+  return RunningTask.open(
     { id: '0_0', subTopology: builder.build().subTopologies[0]!, partition: 0, inputs: [INPUT] },
     {
       settings: settingsOf({ applicationId: 'a', bootstrap: 'none:1', guarantee: 'at-least-once' }),
@@ -44,7 +44,6 @@ async function open(start: () => number): Promise<RunningTask> {
       interrupted: () => false,
     },
   );
-  return task!;
 }
 
 function records(from: number, to: number): RawRecord[] {

@@ -2,7 +2,7 @@ import { bytesOf, nameOf, type RawRecord, type TopicPartition } from '../records
 import { committed, listOffsets } from '../transport/admin.ts';
 import type { Cluster } from '../transport/cluster.ts';
 import { BrokerError } from '../transport/errors.ts';
-import { type Fetched, fetchFrom, type ReadOptions } from '../transport/reader.ts';
+import { type Fetched, fetchFrom, type ReadOptions, type ReadPosition } from '../transport/reader.ts';
 import { type GroupIdentity, Writer } from '../transport/writer.ts';
 import type { PlannedTask } from './layout.ts';
 import type { Settings } from './options.ts';
@@ -28,13 +28,20 @@ interface Input extends TopicPartition {
   bytes: number;
 }
 
+/** A changelog that is being read. */
+interface Changelog extends ReadPosition {
+  offset: number;
+  /** What it had when the task was taken over: since then nobody else writes to it. */
+  readonly end: number;
+}
+
 export interface RunningTaskContext {
   readonly settings: Settings;
   readonly environment: TaskEnvironment;
   /** For writing, and for restoring state. */
   readonly cluster: Cluster;
   readonly reading: Cluster;
-  /** Whether opening is of no use any more. */
+  /** Whether restoring is to pause. */
   interrupted(): boolean;
 }
 
@@ -45,19 +52,28 @@ export class RunningTask {
   readonly #task: Task;
   readonly #writer: Writer;
   readonly #context: RunningTaskContext;
+  /** Those that are not read to their end. */
+  #changelogs: Changelog[];
   #dirty = false;
   #closed = false;
 
-  private constructor(task: Task, writer: Writer, inputs: Map<string, Input>, context: RunningTaskContext) {
+  private constructor(
+    task: Task,
+    writer: Writer,
+    inputs: Map<string, Input>,
+    changelogs: Changelog[],
+    context: RunningTaskContext,
+  ) {
     this.id = task.id;
     this.inputs = inputs;
     this.#task = task;
     this.#writer = writer;
+    this.#changelogs = changelogs;
     this.#context = context;
   }
 
-  /** Takes the task over: fences whoever had it, then reads what was committed and the state. @returns null when interrupted */
-  static async open(planned: PlannedTask, context: RunningTaskContext): Promise<RunningTask | null> {
+  /** Takes the task over: fences whoever had it, then reads what was committed. It may run when `restore` has come to the end. */
+  static async open(planned: PlannedTask, context: RunningTaskContext): Promise<RunningTask> {
     const { settings, cluster } = context;
     const { applicationId, exactlyOnce, transactionTimeoutMs, compression } = settings;
     const writer = new Writer(cluster, {
@@ -69,13 +85,36 @@ export class RunningTask {
     const task = new Task(planned.subTopology, planned.partition, context.environment);
     try {
       const inputs = await openInputs(planned, task, context);
-      const restored = await restore(task, context);
-      if (restored) return new RunningTask(task, writer, inputs, context);
-      task.close();
-      return null;
+      return new RunningTask(task, writer, inputs, await openChangelogs(task, context), context);
     } catch (error) {
       task.close();
       throw error;
+    }
+  }
+
+  /**
+   * Reads the changelogs up to their ends. What a rebalance interrupts goes on when it is called again: whoever keeps the task
+   * has its state so far.
+   * @returns whether it came to the end
+   */
+  async restore(): Promise<boolean> {
+    const { reading, environment } = this.#context;
+    for (;;) {
+      const open = this.#changelogs.filter(({ offset, end }) => offset < end);
+      this.#changelogs = open;
+      if (open.length === 0) return true;
+      if (this.#context.interrupted()) return false;
+      await reading.retry(async () => {
+        for (const [leader, group] of await reading.byLeader(open)) {
+          for (const fetched of await fetchFrom(reading, leader, group, RESTORE)) {
+            const name = nameOf(fetched);
+            if (fetched.error !== null) throw new BrokerError(fetched.error, `restore from ${name}`);
+            for (const record of fetched.records) this.#task.restore(fetched.topic, record);
+            environment.metrics.restored.inc(fetched.records.length);
+            open.find((log) => nameOf(log) === name)!.offset = fetched.nextOffset;
+          }
+        }
+      });
     }
   }
 
@@ -213,29 +252,9 @@ async function openInputs(
   return inputs;
 }
 
-/** Reads the changelogs up to their ends. @returns whether it came to the end */
-async function restore(task: Task, context: RunningTaskContext): Promise<boolean> {
-  const { reading, environment } = context;
-  const { changelogs } = task;
-  if (changelogs.length === 0) return true;
-  const starts = await listOffsets(context.cluster, changelogs, 'earliest');
-  const ends = await listOffsets(context.cluster, changelogs, 'latest');
-  const positions = new Map(
-    changelogs.map((log) => [nameOf(log), { ...log, offset: starts.get(nameOf(log))! }]),
-  );
-  for (;;) {
-    const open = [...positions.values()].filter((position) => position.offset < ends.get(nameOf(position))!);
-    if (open.length === 0) return true;
-    if (context.interrupted()) return false;
-    await reading.retry(async () => {
-      for (const [leader, group] of await reading.byLeader(open)) {
-        for (const fetched of await fetchFrom(reading, leader, group, RESTORE)) {
-          if (fetched.error !== null) throw new BrokerError(fetched.error, `restore from ${nameOf(fetched)}`);
-          for (const record of fetched.records) task.restore(fetched.topic, record);
-          environment.metrics.restored.inc(fetched.records.length);
-          positions.get(nameOf(fetched))!.offset = fetched.nextOffset;
-        }
-      }
-    });
-  }
+async function openChangelogs({ changelogs }: Task, { cluster }: RunningTaskContext): Promise<Changelog[]> {
+  if (changelogs.length === 0) return [];
+  const starts = await listOffsets(cluster, changelogs, 'earliest');
+  const ends = await listOffsets(cluster, changelogs, 'latest');
+  return changelogs.map((log) => ({ ...log, offset: starts.get(nameOf(log))!, end: ends.get(nameOf(log))! }));
 }
