@@ -147,7 +147,7 @@ export class StreamsApp {
         });
       } catch (error) {
         const recoverable = this.#closing || isRecoverable(error);
-        await instance.abandon(!recoverable || this.#closing);
+        await instance.abandon(error, !recoverable || this.#closing);
         if (!recoverable) throw error;
         this.#metrics.failures.inc();
         this.#settings.logger.warn(

@@ -160,4 +160,19 @@ describe('the tasks of an instance', () => {
     assert.deepEqual(states, ['rebalancing', 'rebalancing', 'running']);
     assert.deepEqual(brokers.restored, [0, 1, 2, 3]);
   });
+
+  it('fail when a topic is gone that they need, once they begin anew because of it', async () => {
+    const { brokers, instance, runs, close } = start();
+    const ended = instance.run(() => {});
+    await runs;
+    brokers.topics.delete('words');
+    close();
+    await ended;
+    await instance.abandon(new BrokerError('UNKNOWN_TOPIC_OR_PARTITION', 'commit'), false);
+    await assert.rejects(
+      instance.run(() => {}),
+      { code: 'MISSING_TOPIC', message: 'there is no topic words; create it first' },
+    );
+    await instance.leave();
+  });
 });

@@ -4,6 +4,7 @@ import { MemoryBudget, MemoryValues } from '../stores/value-storage.ts';
 import type { Topology } from '../topology.ts';
 import { deleteRecords } from '../transport/admin.ts';
 import type { Cluster } from '../transport/cluster.ts';
+import { isId } from '../transport/errors.ts';
 import { Member } from '../transport/member.ts';
 import { assignTasks } from './assignment.ts';
 import { Feeder } from './feeder.ts';
@@ -222,9 +223,11 @@ export class Instance {
 
   /**
    * Drops all tasks and what they have not committed.
+   * @param error because of which: where that was a topic that is not there, the next run looks at all of them again
    * @param tell whether open transactions are aborted, so that nobody waits for their time-out: not when they will be taken over soon
    */
-  async abandon(tell: boolean): Promise<void> {
+  async abandon(error: unknown, tell: boolean): Promise<void> {
+    if (isId(error, 'UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID')) this.#layout = null;
     const tasks = [...this.#tasks.values()];
     this.#tasks.clear();
     this.#metrics.tasks.set(0);
