@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { framed, readAssignment } from '../../client/consumer-protocol.ts';
+import { consumerProtocolSubscription } from '../../protocol/generated/consumer-protocol-subscription.ts';
 import type { Cluster } from './cluster.ts';
 import { BrokerError } from './errors.ts';
 import { Member } from './member.ts';
@@ -56,5 +58,51 @@ describe('a member that the coordinator has given up', () => {
     told.forgets = 'join';
     await assert.rejects(join(['0_0']), { id: UNKNOWN_MEMBER_ID });
     await member.leave();
+  });
+});
+
+describe('a group in which somebody runs another topology', () => {
+  const metadataOf = (topology: string, tasks: string[]) => {
+    const userData = Buffer.from(JSON.stringify({ topology, tasks }));
+    return Buffer.from(framed(consumerProtocolSubscription, { topics: ['t'], userData }));
+  };
+  const members = [
+    { memberId: 'old', metadata: metadataOf('x', ['0_0']) },
+    { memberId: 'new', metadata: metadataOf('y', []) },
+  ];
+  const assignments = new Map<string, Buffer>();
+
+  function member(memberId: string, topology: string) {
+    const cluster = {
+      apis: { joinGroup: 'join', syncGroup: 'sync', leaveGroup: 'leave' },
+      retry: (attempt: () => unknown) => attempt(),
+      callCoordinator: async (_type: number, _key: string, api: string, ...args: unknown[]) => {
+        if (api === 'join') return { errorCode: 0, memberId, leader: 'old', generationId: 1, members };
+        for (const one of (args.at(-1) ?? []) as { memberId: string; assignment: Buffer }[])
+          if (api === 'sync') assignments.set(one.memberId, one.assignment);
+        return { errorCode: 0, assignment: assignments.get(memberId) };
+      },
+      check: (code: number) => assert.equal(code, 0),
+      idOf: (code: number) => `error ${code}`,
+    } as unknown as Cluster;
+    const timing = { sessionTimeoutMs: 60_000, heartbeatMs: 60_000, rebalanceTimeoutMs: 60_000 };
+    return new Member(cluster, { ...timing, groupId: 'g', topics: ['t'], topology, changed: () => {} });
+  }
+
+  it('goes on without that member, which is told', async () => {
+    const old = member('old', 'x');
+    const partition = { topic: 't', partition: 0 };
+    const assigned = await old.join([], (owned) => {
+      assert.deepEqual([...owned], [['old', ['0_0']]]);
+      return new Map([['old', [partition]]]);
+    });
+    assert.deepEqual(assigned, [partition]);
+    assert.deepEqual(readAssignment(assignments.get('new')!), []);
+    const added = member('new', 'y');
+    await assert.rejects(
+      added.join([], () => new Map()),
+      { code: 'INVALID_TOPOLOGY', message: /the others of g run a different topology/ },
+    );
+    await Promise.all([old.leave(), added.leave()]);
   });
 });

@@ -120,40 +120,38 @@ export class Member {
     );
     this.#cluster.check(synced.errorCode, `join group ${groupId}`);
     if (synced.assignment.length === 0) return [];
-    const { assignedPartitions } = unframed(consumerProtocolAssignment, synced.assignment);
+    const { assignedPartitions, userData: told } = unframed(consumerProtocolAssignment, synced.assignment);
+    // A leader of an earlier version says nothing of it.
+    if (told !== null && Buffer.from(told).toString() !== topology)
+      throw new StreamsError(
+        'INVALID_TOPOLOGY',
+        `the others of ${groupId} run a different topology; stop all of the old ones before new ones start`,
+      );
     return assignedPartitions.flatMap(({ topic, partitions }) =>
       partitions.map((partition) => ({ topic, partition })),
     );
   }
 
+  /** Members with another topology get nothing, and are told: they fail, and not those that are at work. */
   #assign(
     members: readonly { readonly memberId: string; readonly metadata: Buffer | null }[],
     assign: Assignor,
   ): { memberId: string; assignment: Buffer }[] {
-    const owned = new Map(members.map(({ memberId, metadata }) => [memberId, this.#tasksOf(metadata)]));
-    return [...assign(owned)].map(([memberId, partitions]) => {
-      const assignedPartitions = byTopic(partitions).map(([topic, items]) => ({
+    const { topology } = this.#options;
+    const owned = new Map<string, readonly string[]>();
+    for (const { memberId, metadata } of members) {
+      const told = toldBy(metadata);
+      if (told.topology === topology) owned.set(memberId, told.tasks);
+    }
+    const assigned = assign(owned);
+    return members.map(({ memberId }) => {
+      const assignedPartitions = byTopic(assigned.get(memberId) ?? []).map(([topic, items]) => ({
         topic,
         partitions: items.map(({ partition }) => partition),
       }));
-      return {
-        memberId,
-        assignment: Buffer.from(framed(consumerProtocolAssignment, { assignedPartitions, userData: null })),
-      };
+      const assignment = { assignedPartitions, userData: Buffer.from(topology) };
+      return { memberId, assignment: Buffer.from(framed(consumerProtocolAssignment, assignment)) };
     });
-  }
-
-  #tasksOf(metadata: Buffer | null): readonly string[] {
-    const { userData } = unframed(consumerProtocolSubscription, metadata ?? Buffer.alloc(0));
-    const told = JSON.parse(
-      Buffer.from(userData ?? new Uint8Array()).toString() || '{}',
-    ) as Partial<UserData>;
-    if (told.topology !== this.#options.topology)
-      throw new StreamsError(
-        'INVALID_TOPOLOGY',
-        `members of ${this.#options.groupId} run different topologies; stop all of the old ones before new ones start`,
-      );
-    return Array.isArray(told.tasks) ? told.tasks.filter((task) => typeof task === 'string') : [];
   }
 
   #beat(): void {
@@ -211,4 +209,12 @@ export class Member {
       members,
     );
   }
+}
+
+function toldBy(metadata: Buffer | null): UserData {
+  const { userData } = unframed(consumerProtocolSubscription, metadata ?? Buffer.alloc(0));
+  const { topology = '', tasks } = JSON.parse(
+    Buffer.from(userData ?? new Uint8Array()).toString() || '{}',
+  ) as Partial<UserData>;
+  return { topology, tasks: Array.isArray(tasks) ? tasks.filter((task) => typeof task === 'string') : [] };
 }
