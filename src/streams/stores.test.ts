@@ -86,6 +86,24 @@ describe('stores of streams', () => {
     );
   });
 
+  it('a long history of windows in a changelog is nothing to those that are left', () => {
+    const budget = new MemoryBudget(MEBIBYTE);
+    const options = { retentionMs: 4, expireBy: 'start' as const };
+    const store = new IntervalStore('s', options, new MemoryValues(budget, 's'), budget, () => undefined);
+    const windows = 300_000;
+    for (let i = 0; i < windows; i++) {
+      const key = Buffer.alloc(17, 'k');
+      key.writeBigInt64BE(BigInt(100 * i), 1);
+      key.writeBigInt64BE(0n, 9);
+      store.restore(key, Buffer.from('v'), 100 * i);
+      if (i < windows - 1) store.restore(key, null, 100 * i + 50);
+    }
+    assert.equal(store.size, 1);
+    store.expire(100 * windows);
+    assert.equal(store.size, 0);
+    assert.equal(budget.used, 0);
+  });
+
   it('state has a limit that says what to do', () => {
     const budget = new MemoryBudget(1000);
     const store = new KeyValueStore('s', new MemoryValues(budget, 's'), budget, () => undefined);

@@ -114,6 +114,7 @@ export class IntervalStore {
       if (!replaces) return;
       entries!.splice(at, 1);
       this.#forget(key, before);
+      this.#leave(this.#segmentOf(before), key, entries!);
       if (entries!.length === 0) this.#byKey.delete(key);
       return;
     }
@@ -146,6 +147,14 @@ export class IntervalStore {
 
   #segmentOf(entry: Entry): number {
     return Math.floor(this.#expiry(entry) / this.#segmentMs);
+  }
+
+  /** A segment has the keys that have entries in it, and no more: a restore meets every one that there has been, and expires nothing. */
+  #leave(segment: number, key: string, entries: readonly Entry[]): void {
+    if (entries.some((entry) => this.#segmentOf(entry) === segment)) return;
+    const keys = this.#segments.get(segment)!;
+    keys.delete(key);
+    if (keys.size === 0) this.#segments.delete(segment);
   }
 
   #forget(key: string, { held }: Entry): void {
