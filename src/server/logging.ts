@@ -13,11 +13,14 @@ export type { LogLevel } from '../util/logger.ts';
 /** Characters that wait to be written. */
 const MAX_WAITING = 16 << 20;
 
+/** Standard output, or the error stream. */
+type Stream = Pick<typeof process.stdout | typeof process.stderr, 'fd' | 'isTTY'>;
+
 /**
  * The gateway's log: one JSON object per line on standard output, or lines for people when that is a terminal.
- * `level` is the least severe level that is written, until `levels` says otherwise.
+ * `level` is the least severe level that is written, until `levels` says otherwise. Commands whose output is a report give the error stream.
  */
-export function createLogger(level: LogLevel): LeveledLogger {
+export function createLogger(level: LogLevel, stream: Stream = process.stdout): LeveledLogger {
   const base = {
     level,
     base: null,
@@ -28,16 +31,16 @@ export function createLogger(level: LogLevel): LeveledLogger {
       cause: pino.stdSerializers.err,
     },
   };
-  if (!process.stdout.isTTY)
-    return leveled(pino({ ...base, formatters: { level: (label) => ({ level: label }) } }, standardOutput()));
-  return leveled(pino(base, terminal()));
+  if (stream.isTTY) return leveled(pino(base, terminal(stream)));
+  return leveled(pino({ ...base, formatters: { level: (label) => ({ level: label }) } }, linesTo(stream)));
 }
 
 /** Lines for people. Of a terminal that was closed nothing is left but an error for each line: they are left out. */
-function terminal(): pino.DestinationStream {
+function terminal({ fd }: Stream): pino.DestinationStream {
   const output = pino.transport({
     target: 'pino-pretty',
     options: {
+      destination: fd,
       translateTime: 'SYS:HH:MM:ss.l',
       ignore: 'component',
       messageFormat: '{if component}[{component}] {end}{msg}',
@@ -48,8 +51,8 @@ function terminal(): pino.DestinationStream {
 }
 
 /** Where lines go. That they cannot be written, to a disk that is full perhaps, ends nothing: they wait for the next ones, or are left out. */
-function standardOutput(): pino.DestinationStream {
-  const output = pino.destination({ dest: process.stdout.fd, sync: false, maxLength: MAX_WAITING });
+function linesTo({ fd }: Stream): pino.DestinationStream {
+  const output = pino.destination({ dest: fd, sync: false, maxLength: MAX_WAITING });
   output.on('error', () => {
     // It would try for ever, and the process could not end.
     output.flushSync = () => {};

@@ -24,7 +24,7 @@ export async function inlineCommand(config: KafabricConfig, options: InlineComma
 }
 
 async function inline(config: KafabricConfig, { json }: InlineCommandOptions): Promise<string> {
-  const logger = createLogger(json ? 'error' : 'warn');
+  const logger = createLogger(json ? 'error' : 'warn', process.stderr);
   const report = await inlineLogs({
     config,
     clock: systemClock,

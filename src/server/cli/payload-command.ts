@@ -80,7 +80,7 @@ async function removeLostOf(
   if (report.unclean.length > 0) throw new Error(uncleanText(report.unclean));
   const nameOf = (topic: string, partition: number) => `${topic}-${partition}`;
   const names = new Set(lost.map(({ topic, partition }) => nameOf(topic, partition)));
-  const logger = createLogger(json ? 'error' : 'warn');
+  const logger = createLogger(json ? 'error' : 'warn', process.stderr);
   const removed = await removeLost({
     config,
     clock: systemClock,
