@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
 import type { Server } from 'node:http';
+import { connect } from 'node:net';
 import { Counter, Registry } from 'prom-client';
 import { type Readiness, startHttpServer } from './http-server.ts';
 
@@ -56,6 +58,28 @@ describe('HTTP listener', () => {
       assert.equal((await live()).status, 200);
     } finally {
       unsubscribe('http.server.request.start', found);
+      await server.close();
+    }
+  });
+
+  it('leaves descriptors to others, however many connections are opened', async () => {
+    const readiness = () => ({ ready: true, reasons: [] });
+    const options = { host: '127.0.0.1', port: 0, metrics: new Registry(), readiness, version: '' };
+    const server = await startHttpServer(options);
+    const sockets = Array.from({ length: 300 }, () => connect(server.port, '127.0.0.1'));
+    try {
+      let open = sockets.length;
+      for (const socket of sockets)
+        socket
+          .resume()
+          .on('error', () => {})
+          .once('close', () => open--);
+      while (open > 256) await new Promise((resolve) => setTimeout(resolve, 5));
+      sockets[0]!.destroy();
+      await once(sockets[0]!, 'close');
+      assert.equal((await fetch(`http://127.0.0.1:${server.port}/health/live`)).status, 200);
+    } finally {
+      for (const socket of sockets) socket.destroy();
       await server.close();
     }
   });

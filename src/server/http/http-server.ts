@@ -14,6 +14,9 @@ export interface Readiness {
   tiers?: { tier: string | null; path: string; error: string | null }[];
 }
 
+/** Scrapers and probes are few: others must not take the descriptors that files and clients need. */
+const MAX_CONNECTIONS = 256;
+
 export interface HttpServerOptions extends HttpAddress {
   metrics: Registry;
   readiness(): Readiness;
@@ -62,6 +65,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 function listen(app: Hono, hostname: string, port: number): Promise<ServerType> {
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname, port }, () => resolve(server));
+    server.maxConnections = MAX_CONNECTIONS;
     // Later it is of connections that the system cannot give, as when descriptors run out: they are not there, and that is all.
     server.on('error', reject);
   });
