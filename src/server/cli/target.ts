@@ -134,15 +134,26 @@ export function tableOf(rows: readonly Row[]): string {
   return names.length === 0 ? '' : `${text.join('\n')}\n`;
 }
 
-const POSITIONS = 'earliest, latest, an offset, or a time as 2026-01-31T12:00:00Z';
+const POSITIONS =
+  'earliest, latest, an offset, or a time as 2026-01-31T12:00:00Z (of UTC, unless it says otherwise)';
+const TIME = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)(Z|[+-]\d{2}:\d{2})?)?$/;
 
 /** "earliest", "latest", an offset or a time. @throws Error for anything else */
 export function positionOf(text: string): StartPosition {
   if (text === 'earliest' || text === 'latest') return text;
-  if (/^\d+$/.test(text)) return { offset: BigInt(text) };
-  const timestamp = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (/^\d+$/.test(text) && BigInt(text) < 2n ** 63n) return { offset: BigInt(text) };
+  const timestamp = timeOf(text);
   if (Number.isNaN(timestamp)) throw new Error(`"${text}" is no position: ${POSITIONS}`);
   return { timestamp };
+}
+
+/** As kafka-consumer-groups --to-datetime reads it, and wherever it is run the same. NaN for what is none. */
+function timeOf(text: string): number {
+  const [, date = '', time = '00:00', zone = 'Z'] = TIME.exec(text) ?? [];
+  const day = Date.parse(date);
+  // A day that its month does not have would be one of the next month.
+  if (Number.isNaN(day) || new Date(day).toISOString().slice(0, date.length) !== date) return Number.NaN;
+  return Date.parse(`${date}T${time}${zone}`);
 }
 
 export const positionText = POSITIONS;
