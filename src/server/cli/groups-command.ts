@@ -8,6 +8,7 @@ import {
   positionText,
   print,
   say,
+  shown,
   type Target,
   tableOf,
   target,
@@ -100,10 +101,11 @@ function describe({ groupId, type, state, members, partitions }: GroupDescriptio
     return;
   }
   const idle = members.filter((one) => one.partitions.length === 0);
-  process.stdout.write(`${groupId}: ${type.toLowerCase()} group, ${state}, ${members.length} members\n`);
+  const title = `${groupId}: ${type.toLowerCase()} group, ${state}, ${members.length} members`;
+  process.stdout.write(`${shown(title)}\n`);
   process.stdout.write(tableOf(rows));
   for (const { memberId, clientId, host } of idle)
-    process.stdout.write(`without partitions: ${memberId} (${clientId} at ${host})\n`);
+    process.stdout.write(`${shown(`without partitions: ${memberId} (${clientId} at ${host})`)}\n`);
 }
 
 async function reset(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { positionOf } from './target.ts';
+import { positionOf, tableOf } from './target.ts';
 
 describe('positions on the command line', () => {
   const zone = process.env.TZ;
@@ -38,5 +38,21 @@ describe('positions on the command line', () => {
       '',
     ])
       assert.throws(() => positionOf(text), /is no position: earliest, latest, an offset, or a time/, text);
+  });
+});
+
+describe('a table', () => {
+  it('has its columns below each other, whatever names are made of', () => {
+    const rows = [
+      { group: '組', state: 'Empty' },
+      { group: 'e\u0301', state: 'Stable' },
+      { group: '🚀x', state: null },
+    ];
+    assert.equal(tableOf(rows), 'group  state\n組     Empty\ne\u0301      Stable\n🚀x    -\n');
+  });
+
+  it('shows what a terminal would act on', () => {
+    const rows = [{ group: 'a\nb', client: '\u001b[2J\u202e\u009b' }];
+    assert.equal(tableOf(rows), 'group    client\na\\u{a}b  \\u{1b}[2J\\u{202e}\\u{9b}\n');
   });
 });

@@ -123,15 +123,30 @@ export function jsonOf(value: unknown): string {
 /** Columns as wide as they need to be; null is a dash. */
 export function tableOf(rows: readonly Row[]): string {
   const names = Object.keys(rows[0] ?? {});
-  const lines = [names, ...rows.map((row) => names.map((name) => String(row[name] ?? '-')))];
-  const widths = names.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  const lines = [names, ...rows.map((row) => names.map((name) => shown(String(row[name] ?? '-'))))];
+  const widths = names.map((_, i) => Math.max(...lines.map((line) => widthOf(line[i]!))));
   const text = lines.map((line) =>
     line
-      .map((cell, i) => cell.padEnd(widths[i]!))
+      .map((cell, i) => cell + ' '.repeat(widths[i]! - widthOf(cell)))
       .join('  ')
       .trimEnd(),
   );
   return names.length === 0 ? '' : `${text.join('\n')}\n`;
+}
+
+/** Text that anybody may have chosen, as the name of a group: what ends lines, or a terminal acts on, is written as `\u{1b}`. */
+export function shown(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (one) => `\\u{${one.codePointAt(0)!.toString(16)}}`);
+}
+
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+
+/** The columns that a terminal takes for a text. */
+function widthOf(text: string): number {
+  let width = 0;
+  for (const one of text) if (!/\p{M}/u.test(one)) width += WIDE.test(one) ? 2 : 1;
+  return width;
 }
 
 const POSITIONS =
