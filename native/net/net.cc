@@ -17,8 +17,9 @@ Net::Net(const Options& options, Arena& arena, std::function<void()> onEvents)
   };
   limits_.onBytesFreed = notifyAll;
   limits_.onConnectionFreed = [this] { acceptor_.notify(); };
-  arenaSubscription_ = arena_.subscribe(notifyAll);
   for (auto& reactor : reactors_) reactor->start();
+  // Last: without threads there is nobody to end it.
+  arenaSubscription_ = arena_.subscribe(notifyAll);
 }
 
 Net::~Net() { stop(); }

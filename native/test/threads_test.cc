@@ -3,10 +3,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <iterator>
+#include <new>
+#include <numeric>
 #include <system_error>
 #include <thread>
+#include <vector>
 
+#include "net/net.h"
 #include "store/space_preparer.h"
 #include "store/thread_pool.h"
 #include "store/write_behind.h"
@@ -38,6 +44,17 @@ int withoutThreads([[maybe_unused]] Body body) {
     }
   });
 #endif
+}
+
+/** Whether `make` throws what says that there is no thread. */
+template <typename Make>
+bool isRefused(Make make) {
+  try {
+    make();
+    return false;
+  } catch (const std::system_error& error) {
+    return error.code().value() == EAGAIN;
+  }
 }
 
 bool takesSignals() {
@@ -82,4 +99,17 @@ TEST(threads_of_the_clock_can_be_ended_by_two_at_the_same_time) {
     other.join();
     CHECK(!clock.add(file));
   }
+}
+
+TEST(a_network_without_threads_hears_nothing_more_of_the_arena) {
+  checkMounted(withoutThreads([] {
+    Arena arena(size_t{1} << 20);
+    alignas(net::Net) static uint8_t place[sizeof(net::Net)];
+    if (!isRefused([&] { new (place) net::Net({}, arena, [] {}); })) return 1;
+    std::iota(std::begin(place), std::end(place), uint8_t{1});  // whoever goes on with it is lost
+    std::vector<MemoryRef> all;
+    while (MemoryRef memory = arena.allocate(64 << 10)) all.push_back(std::move(memory));
+    all.clear();
+    return 0;
+  }));
 }
