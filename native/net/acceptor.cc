@@ -13,8 +13,10 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 #include "net/reactor.h"
+#include "store/descriptor.h"
 #include "store/start_thread.h"
 
 namespace kafabric::net {
@@ -120,28 +122,26 @@ Acceptor::~Acceptor() {
 Acceptor::Listening Acceptor::listen(const std::string& ip, uint16_t port, std::shared_ptr<const TlsServer> tls) {
   sockaddr_storage address;
   socklen_t size = parse(ip, port, address);
-  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  Descriptor opened(socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  int fd = opened.fd;
   if (fd < 0) throw lastError("socket");
   setInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (address.ss_family == AF_INET6) setInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ip == "::" ? 0 : 1);
   setBuffers(fd, options_);
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
       ::listen(fd, static_cast<int>(options_.backlog)) != 0) {
-    std::system_error error = lastError("listen");
-    ::close(fd);
-    throw error;
+    throw lastError("listen");
   }
   std::lock_guard lock(mutex_);
+  // Nobody is to connect where nobody will accept.
+  if (!thread_.joinable()) thread_ = startThread("kafabric-accept", [this] { run(); });
   auto listener = static_cast<uint32_t>(listeners_.size());
-  listeners_.push_back(fd);
-  tls_.push_back(std::move(tls));
   epoll_event event{};
   event.events = paused_ ? 0u : EPOLLIN;
   event.data.u64 = listener;
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
-  if (!thread_.joinable()) {
-    thread_ = startThread("kafabric-accept", [this] { run(); });
-  }
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) throw lastError("listen");
+  listeners_.push_back(std::exchange(opened.fd, -1));
+  tls_.push_back(std::move(tls));
   return {listener, boundTo(fd).port};
 }
 

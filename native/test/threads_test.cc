@@ -1,6 +1,8 @@
 // Threads that cannot be had, and those that are ended by two at the same time.
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,11 +10,13 @@
 #include <iterator>
 #include <new>
 #include <numeric>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #include "net/net.h"
+#include "store/descriptor.h"
 #include "store/space_preparer.h"
 #include "store/thread_pool.h"
 #include "store/write_behind.h"
@@ -55,6 +59,18 @@ bool isRefused(Make make) {
   } catch (const std::system_error& error) {
     return error.code().value() == EAGAIN;
   }
+}
+
+/** Binds a socket to a port of this machine, 0: to a free one; the port, or 0 when it is taken. */
+uint16_t bindTo(const Descriptor& socket, uint16_t port) {
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::bind(socket.fd, reinterpret_cast<sockaddr*>(&address), size) != 0) return 0;
+  ::getsockname(socket.fd, reinterpret_cast<sockaddr*>(&address), &size);
+  return ntohs(address.sin_port);
 }
 
 bool takesSignals() {
@@ -111,5 +127,16 @@ TEST(a_network_without_threads_hears_nothing_more_of_the_arena) {
     while (MemoryRef memory = arena.allocate(64 << 10)) all.push_back(std::move(memory));
     all.clear();
     return 0;
+  }));
+}
+
+TEST(a_listener_without_a_thread_leaves_its_port) {
+  checkMounted(withoutThreads([] {
+    net::Options options;
+    net::Limits limits(options);
+    net::Acceptor acceptor(options, limits, {[](net::Accepted) {}, [](uint32_t, const std::string&) {}});
+    uint16_t port = bindTo(Descriptor(::socket(AF_INET, SOCK_STREAM, 0)), 0);
+    if (!isRefused([&] { acceptor.listen("127.0.0.1", port); })) return 1;
+    return bindTo(Descriptor(::socket(AF_INET, SOCK_STREAM, 0)), port) == port ? 0 : 2;
   }));
 }
