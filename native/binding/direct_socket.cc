@@ -36,13 +36,13 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
   // (abstract name, onRequests, user ids whose memory is wanted beside that of this one and of root; null: everybody's)
   explicit HostedRegionSocket(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     Napi::Env env = info.Env();
+    wakeup_ = std::make_unique<Wakeup>(env, "kafabric shared memory", info[1].As<Napi::Function>());
+    RegionServer::Trust trust = trustOf(info[2]);
     int fd = listenAbstract(stringAt(info, 0));
     if (fd < 0) throw Completions::error(env, -fd, "the socket for shared memory cannot be opened");
-    wakeup_ = std::make_unique<Wakeup>(env, "kafabric shared memory", info[1].As<Napi::Function>());
     try {
-      server_ = std::make_unique<RegionServer>(fd, [wakeup = wakeup_.get()] { wakeup->signal(); }, trustOf(info[2]));
+      server_ = std::make_unique<RegionServer>(fd, [wakeup = wakeup_.get()] { wakeup->signal(); }, std::move(trust));
     } catch (const std::system_error& error) {
-      wakeup_->close();
       throw Completions::error(env, error.code().value(), error.what());
     }
     hook_ = std::make_unique<CleanupHook>(env, [this] { close(); });

@@ -33,12 +33,18 @@ RegionServer::RegionServer(int listening, std::function<void()> onRequests, Trus
       wakeFd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       onRequests_(std::move(onRequests)),
       isTrusted_(std::move(isTrusted)) {
-  if (wakeFd_ < 0) {
-    int error = errno;
-    ::close(listening_);
-    throw std::system_error(error, std::generic_category(), "shared memory of clients");
+  try {
+    if (wakeFd_ < 0) throw std::system_error(errno, std::generic_category(), "shared memory of clients");
+    thread_ = startThread("kafabric-memory", [this] { run(); });
+  } catch (const std::system_error&) {
+    closeOwn();
+    throw;
   }
-  thread_ = startThread("kafabric-memory", [this] { run(); });
+}
+
+void RegionServer::closeOwn() {
+  ::close(listening_);
+  if (wakeFd_ >= 0) ::close(wakeFd_);
 }
 
 void RegionServer::stop() {
@@ -52,8 +58,7 @@ void RegionServer::stop() {
   for (Request& request : requests_)
     if (request.fd >= 0) ::close(request.fd);
   requests_.clear();
-  ::close(listening_);
-  ::close(wakeFd_);
+  closeOwn();
 }
 
 std::vector<RegionServer::Request> RegionServer::take() {

@@ -88,6 +88,7 @@ class RegionServer {
   };
 
   void run();
+  void closeOwn();
   /** False when this process can have no more descriptors now. */
   bool acceptAll(uint64_t nowMs);
   bool allows(uid_t user, uint64_t nowMs);

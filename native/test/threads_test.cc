@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "direct/region_server.h"
 #include "net/net.h"
 #include "store/descriptor.h"
 #include "store/space_preparer.h"
@@ -138,5 +139,13 @@ TEST(a_listener_without_a_thread_leaves_its_port) {
     uint16_t port = bindTo(Descriptor(::socket(AF_INET, SOCK_STREAM, 0)), 0);
     if (!isRefused([&] { acceptor.listen("127.0.0.1", port); })) return 1;
     return bindTo(Descriptor(::socket(AF_INET, SOCK_STREAM, 0)), port) == port ? 0 : 2;
+  }));
+}
+
+TEST(a_socket_for_memory_without_a_thread_leaves_its_name) {
+  checkMounted(withoutThreads([] {
+    std::string name = "kafabric-test-threads-" + std::to_string(::getpid());
+    if (!isRefused([&] { direct::RegionServer(direct::listenAbstract(name), [] {}); })) return 1;
+    return Descriptor(direct::listenAbstract(name)).fd >= 0 ? 0 : 2;
   }));
 }
