@@ -44,11 +44,12 @@ std::shared_ptr<LentRange> LentMemory::map(uint64_t offset, uint64_t bytes, bool
 
 bool LentMemory::open(Window& window, int access) {
   if (window.base) return true;
+  // Before there is a window, for which they have to be there.
+  window.present.resize(pages());
+  if (access == PROT_NONE) writers_.resize(pages());
   void* base = mmap(nullptr, pages() * kPageBytes, access, MAP_SHARED | MAP_NORESERVE, file_.fd, static_cast<off_t>(memory_.fileOffset));
   if (base == MAP_FAILED) return false;
   window.base = static_cast<uint8_t*>(base);
-  window.present.resize(pages());
-  if (access == PROT_NONE) writers_.resize(pages());
   return true;
 }
 

@@ -28,7 +28,7 @@ class LentMemory : public std::enable_shared_from_this<LentMemory> {
   LentMemory(const LentMemory&) = delete;
   LentMemory& operator=(const LentMemory&) = delete;
 
-  /** A range that the server has lent, its pages present; null and errno when it cannot be reached. */
+  /** A range that the server has lent, its pages present; null and errno when it cannot be reached. Throws std::bad_alloc. */
   std::shared_ptr<LentRange> map(uint64_t offset, uint64_t bytes, bool writable);
 
  private:

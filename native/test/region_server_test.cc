@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <fstream>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 
@@ -19,6 +21,7 @@
 #include "direct/region_server.h"
 #include "store/descriptor.h"
 #include "test/child_process.h"
+#include "test/mount_fixture.h"
 #include "test/test.h"
 
 using namespace kafabric;
@@ -259,6 +262,29 @@ TEST(region_server_lends_memory_until_the_client_has_gone) {
   CHECK(!served.server->answer(request.peer, {12 * 4096, 4 * 4096}, file));
   munmap(own, 16 * 4096);
   close(file);
+}
+
+TEST(lent_memory_for_which_there_was_no_room_can_be_mapped_later) {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  throw LeftOut("a sanitizer ends a process that has no memory");
+#endif
+  int code = inChild([] {
+    int file = memfd_create("server", MFD_CLOEXEC);
+    if (file < 0 || ftruncate(file, 1 << 20) != 0) return 3;
+    auto lent = std::make_shared<LentMemory>(-1, file, ServerMemory{int64_t{64} << 30, 0});
+    rlimit before{};
+    getrlimit(RLIMIT_DATA, &before);
+    rlimit none{4096, before.rlim_max};
+    setrlimit(RLIMIT_DATA, &none);
+    try {
+      lent->map(0, 1, true);
+      return 1;
+    } catch (const std::bad_alloc&) {
+    }
+    setrlimit(RLIMIT_DATA, &before);
+    return lent->map(0, 1, true) ? 0 : 2;
+  });
+  CHECK_EQ(code, 0);
 }
 
 TEST(region_server_says_why_it_lends_nothing) {
