@@ -180,6 +180,8 @@ const optimise = ['-O2', '-g1', '-fPIC', '-fvisibility=hidden', '-pthread', '-DN
 const coreFlags = [
   '-DNAPI_VERSION=9',
   '-DNODE_ADDON_API_CPP_EXCEPTIONS',
+  // Those of the standard library, too, such as of a lack of memory: without this the process would abort.
+  '-DNODE_ADDON_API_CPP_EXCEPTIONS_ALL',
   // A worker that is being terminated can no longer throw; without this the process would abort.
   '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
   '-DZSTD_DISABLE_ASM=1',

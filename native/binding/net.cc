@@ -263,11 +263,15 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
 
   // (count): hands the outbox's first `count` commands to the reactors
   void submit(const Napi::CallbackInfo& info) {
-    uint32_t count = std::min(info[0].As<Napi::Number>().Uint32Value(), kOutboxCommands);
+    handOver(info.Env(), std::min(info[0].As<Napi::Number>().Uint32Value(), kOutboxCommands));
+  }
+
+  /** Without memory for it the process ends: a reply of which a part is missing would be read as another one. */
+  void handOver(Napi::Env env, uint32_t count) noexcept {
     const auto* commands = reinterpret_cast<const OutboxCommand*>(outbox_->data() + kOutboxBytes);
     for (uint32_t i = 0; i < count; ++i) {
       auto connection = static_cast<uint64_t>(commands[i].connection);
-      add(info.Env(), commands[i], connection, batches_[net_->reactorOf(connection)]);
+      add(env, commands[i], connection, batches_[net_->reactorOf(connection)]);
     }
     for (size_t i = 0; i < batches_.size(); ++i) {
       if (batches_[i].empty()) continue;

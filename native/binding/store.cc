@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <new>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "binding/arena.h"
 #include "binding/arguments.h"
@@ -160,7 +162,13 @@ Napi::Value append(const Napi::CallbackInfo& info) {
   }
   auto parts = partsOf(env, info[2].As<Napi::Array>());
   AppendOptions options{info[4].As<Napi::Boolean>().Value(), info[5].As<Napi::Boolean>().Value()};
-  AppendResult result = hosted.file->append(parts, options, reporter(env, numberAt(info, 1)));
+  auto done = reporter(env, numberAt(info, 1));
+  AppendResult result{};
+  try {
+    result = hosted.file->append(parts, options, std::move(done));
+  } catch (const std::bad_alloc&) {
+    throw Completions::error(env, ENOMEM, "not enough memory to append to " + hosted.file->handle()->path());
+  }
   auto position = static_cast<double>(result.position);
   return Napi::Number::New(env, result.acknowledged ? -1 - position : position);
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 
 #include "store/store.h"
 
@@ -62,14 +63,8 @@ AppendResult StoreFile::append(const std::vector<AppendPart>& parts, const Appen
     size_t block = handle_->blockBytes();
     bool aligned = options.align && block > 0 && parts.size() == 1 && operation.length >= kMinAlignedBytes;
     operation.position = aligned ? roundUp(end_, block) + reinterpret_cast<uintptr_t>(parts[0].bytes) % block : end_;
+    holdPartsLocked(operation, parts, options.align);
     end_ = operation.end();
-    uint64_t position = operation.position;
-    for (const AppendPart& part : parts) {
-      // Where gaps are allowed any address suits.
-      if (part.memory && block > 0 && !options.align) part.memory.appendedAt(part.bytes, position);
-      operation.parts.push_back(holdLocked(part, position));
-      position += part.length;
-    }
     operation.fromMemory = options.fromMemory;
     result = {operation.position, options.fromMemory && unacknowledged_ == 0 && acknowledgeLocked(operation)};
     if (!result.acknowledged) operation.done = std::move(done);
@@ -99,6 +94,23 @@ void StoreFile::enqueue(Operation operation) {
     start = enqueueLocked(std::move(operation), false);
   }
   if (start) startDraining();
+}
+
+/** Nothing is left of those that were held when there is no memory for all of them: std::bad_alloc. */
+void StoreFile::holdPartsLocked(Operation& operation, const std::vector<AppendPart>& parts, bool align) {
+  uint64_t position = operation.position;
+  try {
+    for (const AppendPart& part : parts) {
+      // Where gaps are allowed any address suits.
+      if (part.memory && handle_->blockBytes() > 0 && !align) part.memory.appendedAt(part.bytes, position);
+      operation.parts.push_back(holdLocked(part, position));
+      position += part.length;
+    }
+  } catch (const std::bad_alloc&) {
+    store_.cache().cut(cached_, end_);
+    store_.queued(-static_cast<int64_t>(operation.length));
+    throw;
+  }
 }
 
 /** Bytes that outlive the call; in the cache, unless they are sure to be refused. */

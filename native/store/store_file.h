@@ -70,7 +70,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   StoreFile(const StoreFile&) = delete;
   StoreFile& operator=(const StoreFile&) = delete;
 
-  /** Queues the parts behind all earlier appends. */
+  /** Queues the parts behind all earlier appends. Throws std::bad_alloc, and appends nothing, when there is no memory to copy them. */
   AppendResult append(const std::vector<AppendPart>& parts, const AppendOptions& options, Done done);
   /** Reports once everything queued before is on the device. Callers that wait at the same time share one flush. */
   void sync(Done done);
@@ -131,6 +131,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
     cached_.written.store(end, std::memory_order_release);
     handle_->setWritten(end);
   }
+  void holdPartsLocked(Operation& operation, const std::vector<AppendPart>& parts, bool align);
   QueuedPart holdLocked(const AppendPart& part, uint64_t position);
   /** Whether it was recorded. Nothing before it may yet fail. */
   bool acknowledgeLocked(Operation& operation);

@@ -56,7 +56,7 @@ export class StoreFile implements FileSource {
 
   /**
    * Queues the pieces behind all earlier appends. Bytes are copied and memory is retained before this returns (the caller keeps its own
-   * references). Throws ENOBUFS, and appends nothing, when too much is queued already.
+   * references). Throws ENOBUFS, and appends nothing, when too much is queued already, and ENOMEM when there is no memory for a copy.
    */
   append(pieces: readonly (Uint8Array | MemoryPiece)[], options: AppendOptions = {}): Appended {
     const parts: (Uint8Array | number)[] = [];
