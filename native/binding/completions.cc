@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "binding/environment.h"
 
@@ -50,6 +51,14 @@ void Completions::push(Completion completion) {
   done_.push_back(std::move(completion));
   // Under the lock, so that the wake-up is not closed meanwhile.
   if (wakeup_) wakeup_->signal();
+}
+
+void Completions::run(double id, const std::function<void()>& task) {
+  try {
+    task();
+  } catch (const std::bad_alloc&) {
+    push({id, ENOMEM, "not enough memory", nullptr});
+  }
 }
 
 Napi::Error Completions::error(Napi::Env env, int error, const std::string& message) {

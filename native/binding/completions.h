@@ -29,6 +29,8 @@ class Completions {
 
   /** Any thread. */
   void push(Completion completion);
+  /** On any thread: `task`, which pushes the end of the operation; when there is no memory for it, that is the end. */
+  void run(double id, const std::function<void()>& task);
   /** An Error with `code` ("ENOSPC") and `errno`, for those who throw at once. */
   static Napi::Error error(Napi::Env env, int error, const std::string& message);
 

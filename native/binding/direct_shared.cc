@@ -40,7 +40,7 @@ void createSharedBuffer(const Napi::CallbackInfo& info) {
   double id = numberAt(info, 0);
   auto size = static_cast<size_t>(integerAt(info, 1));
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [id, size, &completions] {
+  Workers::post(info.Env(), id, [id, size, &completions] {
     Completion done;
     done.id = id;
     int fd = createShared(size);
@@ -81,7 +81,7 @@ void offerShared(const Napi::CallbackInfo& info) {
   int fd = fcntl(static_cast<int>(integerAt(info, 4)), F_DUPFD_CLOEXEC, 0);
   int timeoutMs = static_cast<int>(integerAt(info, 5));
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [=, &completions] {
+  Workers::post(info.Env(), id, [=, &completions] {
     Descriptor held(fd);
     int64_t answer = held.fd < 0 ? -EBADF : offerRegion(name, offer, held.fd, timeoutMs);
     Completion done;
@@ -137,7 +137,7 @@ void borrowMemoryOfServer(const Napi::CallbackInfo& info) {
   auto token = tokenAt(info, 2);
   int timeoutMs = static_cast<int>(integerAt(info, 3));
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [=, &completions] {
+  Workers::post(info.Env(), id, [=, &completions] {
     int socket = -1;
     int fd = -1;
     ServerMemory memory = askForMemory(name, token, timeoutMs, socket, fd);

@@ -112,7 +112,7 @@ void inspect(const Napi::CallbackInfo& info) {
   std::string configured = stringAt(info, 1);
   Library::prepareEnvironment();
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [id, configured, &completions] {
+  Workers::post(info.Env(), id, [id, configured, &completions] {
     auto found = find(configured);
     completions.push({id, 0, "", [found](Napi::Env env) { return toObject(env, *found); }});
   });
@@ -161,7 +161,7 @@ void open(const Napi::CallbackInfo& info) {
   Library::prepareEnvironment();
   Host::of(info.Env()).prepare(info.Env());
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [id, request, &completions] {
+  Workers::post(info.Env(), id, [id, request, &completions] {
     IoStatus status;
     std::shared_ptr<std::unique_ptr<Transport>> opened(new std::unique_ptr<Transport>(openTransport(request, status)));
     Completion done{id, status.error, status.message, nullptr};

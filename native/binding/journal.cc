@@ -43,7 +43,7 @@ void replay(const Napi::CallbackInfo& info) {
   Completions& completions = Completions::of(info.Env());
   SharedFile* shared = Arena::process().sharedFile();
   std::string own = shared ? shared->path() : std::string();
-  Workers::post(info.Env(), [id, place, own, &completions] {
+  Workers::post(info.Env(), id, [id, place, own, &completions] {
     IoStatus status;
     ReplayReport report = replayJournals(place, own, status);
     Completion done{id, status.error, status.message, nullptr};
@@ -69,7 +69,7 @@ void abandoned(const Napi::CallbackInfo& info) {
   bool remove = info[2].As<Napi::Boolean>().Value();
   SharedPlace place = placeOf({}, info[3].As<Napi::Array>());
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [id, age, remove, place, &completions] {
+  Workers::post(info.Env(), id, [id, age, remove, place, &completions] {
     auto found = findAbandoned(place, age, remove);
     Completion done{id, 0, {}, nullptr};
     done.result = [found = std::move(found)](Napi::Env env) -> Napi::Value {

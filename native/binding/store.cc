@@ -41,7 +41,8 @@ StoreFile::Done reporter(Napi::Env env, double id) {
 }
 
 void postOrFail(ThreadPool& pool, Napi::Env env, double id, std::function<void()> task) {
-  if (!pool.post(std::move(task))) reporter(env, id)({ESHUTDOWN, "the store is shut down"});
+  auto work = [id, task = std::move(task), &completions = Completions::of(env)] { completions.run(id, task); };
+  if (!pool.post(std::move(work))) reporter(env, id)({ESHUTDOWN, "the store is shut down"});
 }
 
 namespace {

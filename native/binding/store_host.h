@@ -48,7 +48,7 @@ HostedFile& fileAt(const Napi::CallbackInfo& info);
 /** Reports an operation without a result under `id`. */
 StoreFile::Done reporter(Napi::Env env, double id);
 
-/** Reports ESHUTDOWN under `id` when the pool takes no more. */
+/** Reports ESHUTDOWN under `id` when the pool takes no more, and ENOMEM when the task finds no memory. */
 void postOrFail(ThreadPool& pool, Napi::Env env, double id, std::function<void()> task);
 
 /** Reading, finding and looking through files. */

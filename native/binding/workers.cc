@@ -4,8 +4,15 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
+
+#include "binding/completions.h"
 
 namespace kafabric::binding {
+
+void Workers::post(Napi::Env env, double id, std::function<void()> task) {
+  post(env, [id, task = std::move(task), &completions = Completions::of(env)] { completions.run(id, task); });
+}
 
 ThreadPool& Workers::poolOf(Napi::Env env) {
   Workers& workers = Environment::of(env).part<Workers>();

@@ -18,10 +18,14 @@ describe('A lack of memory', () => {
   function run(scenario: string): string {
     // So that malloc asks the system for what is large.
     const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' };
-    const { status, signal, stdout, stderr } = spawnSync(process.execPath, [child, scenario, directory], {
-      env,
-      encoding: 'utf8',
-    });
+    const { status, signal, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--expose-gc', child, scenario, directory],
+      {
+        env,
+        encoding: 'utf8',
+      },
+    );
     assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: '' });
     return stdout;
   }
@@ -32,5 +36,9 @@ describe('A lack of memory', () => {
 
   it('is an error of the call that needs the memory', () => {
     assert.match(run('check'), /bad_alloc/);
+  });
+
+  it('is an error of what a native thread does', () => {
+    assert.equal(run('copy'), 'ENOENT\nENOMEM\n');
   });
 });
