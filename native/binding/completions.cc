@@ -68,6 +68,18 @@ Napi::Error Completions::error(Napi::Env env, int error, const std::string& mess
   return result;
 }
 
+/** One that cannot be made is the failure of its operation alone: nobody would hear of the others. */
+Napi::Value Completions::outcomeOf(Napi::Env env, const Completion& completion) {
+  if (completion.error != 0) return error(env, completion.error, completion.message).Value();
+  try {
+    return completion.result ? completion.result(env) : env.Null();
+  } catch (const Napi::Error& thrown) {
+    return thrown.Value();
+  } catch (const std::bad_alloc&) {
+    return error(env, ENOMEM, "not enough memory for a result").Value();
+  }
+}
+
 // A flat array of id and outcome, alternating; an outcome that is an Error is a failure.
 Napi::Value Completions::take(Napi::Env env) {
   std::vector<Completion> done;
@@ -80,8 +92,7 @@ Napi::Value Completions::take(Napi::Env env) {
   for (Completion& completion : done) {
     Napi::HandleScope scope(env);
     result[at++] = Napi::Number::New(env, completion.id);
-    if (completion.error != 0) result[at++] = error(env, completion.error, completion.message).Value();
-    else result[at++] = completion.result ? completion.result(env) : env.Null();
+    result[at++] = outcomeOf(env, completion);
   }
   return result;
 }

@@ -37,6 +37,7 @@ class Completions {
  private:
   friend void initCompletions(Napi::Env env, Napi::Object exports);
   Napi::Value take(Napi::Env env);
+  static Napi::Value outcomeOf(Napi::Env env, const Completion& completion);
 
   std::mutex mutex_;
   std::vector<Completion> done_;
