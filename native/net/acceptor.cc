@@ -26,6 +26,8 @@ namespace {
 constexpr uint64_t kNotifyData = UINT64_MAX;
 constexpr uint64_t kRetryMs = 100;  // after a lack of descriptors or memory
 constexpr int kKeepAliveProbes = 6;
+// Then other listeners have their turn, and so has an end of it all.
+constexpr int kAcceptsPerTurn = 64;
 
 std::system_error lastError(const char* what) { return {errno, std::generic_category(), what}; }
 
@@ -185,15 +187,15 @@ void Acceptor::run() {
         std::unique_lock lock(mutex_);
         int fd = listeners_[listener];
         lock.unlock();
-        acceptAll(listener, fd);
+        acceptSome(listener, fd);
       }
     }
     if (paused_ && retryAtMs_ > 0 && retryAtMs_ <= monotonicMs()) resume();
   }
 }
 
-void Acceptor::acceptAll(uint32_t listener, int fd) {
-  while (!paused_ && acceptOne(listener, fd)) {
+void Acceptor::acceptSome(uint32_t listener, int fd) {
+  for (int i = 0; i < kAcceptsPerTurn && !paused_ && acceptOne(listener, fd); ++i) {
   }
 }
 

@@ -51,7 +51,7 @@ class Acceptor {
 
  private:
   void run();
-  void acceptAll(uint32_t listener, int fd);
+  void acceptSome(uint32_t listener, int fd);
   bool acceptOne(uint32_t listener, int fd);
   void pause(uint64_t retryAtMs);
   void resume();

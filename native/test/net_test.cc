@@ -268,3 +268,32 @@ TEST(net_stops_with_connections_and_memory_in_use) {
   server.reply(1, nullptr, 0);
   kept.reset();  // before its arena goes
 }
+
+TEST(net_accepts_at_every_listener_whatever_comes_to_another) {
+  constexpr size_t kMany = 200;
+  Options options;
+  options.backlog = 1000;
+  options.maxConnectionsPerIp = UINT32_MAX;
+  Limits limits(options);
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool goesOn = false;
+  std::vector<uint32_t> order;
+  Acceptor acceptor(options, limits, {[&](Accepted accepted) {
+    ::close(accepted.fd);
+    std::unique_lock lock(mutex);
+    order.push_back(accepted.listener);
+    changed.notify_all();
+    changed.wait(lock, [&] { return goesOn; });
+  }, [](uint32_t, const std::string&) {}});
+  auto busy = acceptor.listen("127.0.0.1", 0);
+  auto quiet = acceptor.listen("127.0.0.1", 0);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < kMany; ++i) clients.push_back(std::make_unique<Client>(busy.port));
+  clients.push_back(std::make_unique<Client>(quiet.port));
+  std::unique_lock lock(mutex);
+  goesOn = true;
+  changed.notify_all();
+  changed.wait(lock, [&] { return order.size() == clients.size(); });
+  CHECK(order.back() == busy.listener);
+}
