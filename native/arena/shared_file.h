@@ -23,7 +23,7 @@ struct SharedPlace {
 /** The first page of the file. */
 struct SharedHeader {
   static constexpr uint64_t kMagic = 0x314d48534241464b;  // "KFABSHM1"
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
 
   std::atomic<uint64_t> magic;  // written last: 0 while the rest is not complete
   uint32_t version;

@@ -100,6 +100,18 @@ size_t enableDirect(int fd, const std::string& path) {
   return 0;
 }
 
+uint64_t birthOf(int fd) {
+#ifdef STATX_BTIME
+  struct statx info {};
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &info) == 0 && (info.stx_mask & STATX_BTIME)) {
+    return static_cast<uint64_t>(info.stx_btime.tv_sec) * 1'000'000'000 + info.stx_btime.tv_nsec;
+  }
+#else
+  (void)fd;
+#endif
+  return 0;
+}
+
 std::string parentOf(const std::string& path) {
   size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";

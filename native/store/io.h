@@ -37,6 +37,9 @@ int readFully(int fd, uint8_t* target, size_t length, uint64_t position, size_t&
  */
 size_t enableDirect(int fd, const std::string& path);
 
+/** When an open file was made, in nanoseconds since 1970; 0 where its file system does not say. */
+uint64_t birthOf(int fd);
+
 /** Makes the entries of a directory durable: files created in, renamed in or removed from it. */
 IoStatus syncDirectory(const std::string& path);
 

@@ -72,7 +72,7 @@ void Journal::keepLive() {
   peak_ = live_.load();
 }
 
-uint32_t Journal::addFile(const std::string& path, uint64_t device, uint64_t inode) noexcept {
+uint32_t Journal::addFile(const std::string& path, const FileIdentity& identity) noexcept {
   uint32_t index = path[0] != '/' || path.size() > kMaxPathBytes ? kNone : files_.take();
   if (index == kNone) {
     ++refusals_;
@@ -80,8 +80,7 @@ uint32_t Journal::addFile(const std::string& path, uint64_t device, uint64_t ino
   }
   JournalFile& file = region_.files[index];
   file.pathBytes = static_cast<uint32_t>(path.size());
-  file.device = device;
-  file.inode = inode;
+  file.identity = identity;
   std::memcpy(file.path, path.c_str(), path.size() + 1);
   file.state.store(kJournalLive, std::memory_order_release);
   return index;
@@ -101,14 +100,15 @@ bool Journal::abandoned(const std::string& path, uint64_t device, uint64_t inode
   std::lock_guard lock(abandonedMutex_);
   return std::any_of(abandoned_.begin(), abandoned_.end(), [&](uint32_t index) {
     const JournalFile& file = region_.files[index];
-    return file.device == device && file.inode == inode && path == file.path;
+    return file.identity.device == device && file.identity.inode == inode && path == file.path;
   });
 }
 
 bool Journal::abandoned(uint64_t device, uint64_t inode) const {
   std::lock_guard lock(abandonedMutex_);
   return std::any_of(abandoned_.begin(), abandoned_.end(), [&](uint32_t index) {
-    return region_.files[index].device == device && region_.files[index].inode == inode;
+    const FileIdentity& identity = region_.files[index].identity;
+    return identity.device == device && identity.inode == inode;
   });
 }
 

@@ -35,13 +35,20 @@ class FreeSlots {
   std::atomic<uint64_t> top_{0};                   // slot (low half), and a count of changes against ABA (high half)
 };
 
+/** What tells a file from others. A file system that is mounted anew may have another device number; its files keep the rest. */
+struct FileIdentity {
+  uint64_t device;
+  uint64_t inode;
+  uint64_t birthNs = 0;  // as birthOf
+};
+
 /** Thread-safe. The arena must outlive it. */
 class Journal {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr uint32_t kMaxEntries = 65'536;
   static constexpr uint32_t kMaxFiles = 16'384;
-  static constexpr size_t kMaxPathBytes = 487;
+  static constexpr size_t kMaxPathBytes = 479;
 
   struct Stats {
     uint64_t entries = 0;      // live
@@ -58,10 +65,10 @@ class Journal {
   Journal& operator=(const Journal&) = delete;
 
   /**
-   * Names a file for entries; an absolute path. Device and inode identify it, so that a file that took its name is not written.
+   * Names a file for entries; an absolute path. A file that took its name is not written.
    * kNone: the table is full, or the path too long or not absolute.
    */
-  uint32_t addFile(const std::string& path, uint64_t device, uint64_t inode) noexcept;
+  uint32_t addFile(const std::string& path, const FileIdentity& identity) noexcept;
   /** None of its entries may be live. */
   void removeFile(uint32_t file) noexcept;
   /** Leaves its entries to the next process. May be called again. */
@@ -103,7 +110,7 @@ struct ReplayReport {
   uint64_t bytes = 0;
   uint64_t files = 0;         // written to
   uint64_t skippedFiles = 0;  // gone, or another file has their name: the topic was deleted
-  uint64_t keptFiles = 0;     // not there, and neither is their file system
+  uint64_t keptFiles = 0;     // their file system is not there, or another one in its place
   /** Shared memory with what is for these. */
   std::vector<std::string> kept;
   /** Shared memory whose owner still lives after a few seconds; left alone. */

@@ -24,8 +24,7 @@ struct JournalEntry {
 struct JournalFile {
   std::atomic<uint32_t> state;
   uint32_t pathBytes;
-  uint64_t device;
-  uint64_t inode;
+  FileIdentity identity;
   char path[Journal::kMaxPathBytes + 1];  // ends with a zero
 };
 

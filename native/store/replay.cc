@@ -35,8 +35,7 @@ struct Piece {
 
 struct Target {
   std::string path;
-  uint64_t device;
-  uint64_t inode;
+  FileIdentity identity;
   std::vector<Piece> pieces;
 };
 
@@ -50,7 +49,23 @@ bool isAway(const Target& target) {
   do {
     path = parentOf(path);
   } while (::stat(path.c_str(), &found) != 0 && path.size() > 1);
-  return found.st_dev != target.device;
+  return found.st_dev != target.identity.device;
+}
+
+/** What a target's path leads to. */
+enum class Found { same, another, away, unknown };
+
+/** `file`: open, or negative. */
+Found identify(const Target& target, int file) {
+  if (file < 0) return isAway(target) ? Found::away : Found::another;
+  struct stat found;
+  if (::fstat(file, &found) != 0) return Found::unknown;
+  const FileIdentity& identity = target.identity;
+  uint64_t birthNs = birthOf(file);
+  bool onDevice = found.st_dev == identity.device;
+  bool sameBirth = identity.birthNs != 0 && birthNs != 0 ? birthNs == identity.birthNs : onDevice;
+  if (S_ISREG(found.st_mode) && found.st_ino == identity.inode && sameBirth) return Found::same;
+  return onDevice ? Found::another : Found::away;
 }
 
 /** What a dead process has left: read with pread, not mapped, because touching a hole of a full tmpfs would be fatal. */
@@ -184,7 +199,7 @@ std::string Remains::targetOf(const JournalRegion& region, uint32_t index, Targe
     return " belongs to file " + std::to_string(index) + ", which is not valid";
   }
   target = &targets_[index];
-  *target = {std::string(file.path, file.pathBytes), file.device, file.inode, {}};
+  *target = {std::string(file.path, file.pathBytes), file.identity, {}};
   return {};
 }
 
@@ -228,24 +243,23 @@ bool Remains::write(ReplayReport& report, IoStatus& status) {
   for (auto next = targets_.begin(); next != targets_.end();) {
     const Target& target = next->second;
     Descriptor file(::open(target.path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-    struct stat found;
-    if (file.fd < 0 && errno != ENOENT && errno != ENOTDIR) {
+    Found found = Found::unknown;
+    if (file.fd >= 0 || errno == ENOENT || errno == ENOTDIR) found = identify(target, file.fd);
+    if (found == Found::unknown) {
       status = IoStatus::failure(errno, "cannot open", target.path);
       return false;
     }
-    if (file.fd < 0 && isAway(target)) {
+    if (found == Found::away) {
       ++report.keptFiles;
       ++next;
       continue;
     }
-    bool same = file.fd >= 0 && ::fstat(file.fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_dev == target.device &&
-                found.st_ino == target.inode;
-    int error = same ? writeTo(file.fd, target, report) : 0;
+    int error = found == Found::same ? writeTo(file.fd, target, report) : 0;
     if (error != 0) {
       status = IoStatus::failure(error, "cannot write what was acknowledged to", target.path);
       return false;
     }
-    if (!same) ++report.skippedFiles;
+    if (found == Found::another) ++report.skippedFiles;
     for (const Piece& piece : target.pieces) done_.push_back(piece.entry);
     next = targets_.erase(next);
   }

@@ -139,7 +139,9 @@ bool StoreFile::acknowledgeLocked(Operation& operation) {
   bool possible = journal && handle_->blockBytes() > 0 && poison_.ok() && !closed_ && stranded_.empty() &&
                   operation.end() <= allocated_ && store_.mayAcknowledge();
   if (!possible) return false;
-  if (journalFile_ == Journal::kNone) journalFile_ = journal->addFile(handle_->path(), handle_->device(), handle_->inode());
+  if (journalFile_ == Journal::kNone) {
+    journalFile_ = journal->addFile(handle_->path(), {handle_->device(), handle_->inode(), birthOf(handle_->fd())});
+  }
   if (journalFile_ == Journal::kNone) return false;
   uint64_t position = operation.position;
   for (QueuedPart& part : operation.parts) {

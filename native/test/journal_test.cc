@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "store/descriptor.h"
 #include "store/journal.h"
 #include "store/journal_region.h"
 #include "test/faults.h"
@@ -58,7 +59,7 @@ std::vector<uint8_t> contentOf(const std::string& path) {
 uint32_t addFile(Journal& journal, const std::string& path) {
   struct stat status;
   ::stat(path.c_str(), &status);
-  return journal.addFile(path, status.st_dev, status.st_ino);
+  return journal.addFile(path, {status.st_dev, status.st_ino});
 }
 
 void waitKilled(pid_t child) {
@@ -164,12 +165,12 @@ TEST(journal_counts_and_recycles_entries) {
   Arena arena(kArenaBytes, place.shared);
   Journal journal(arena);
   MemoryRef memory = arena.allocate(100);
-  CHECK_EQ(journal.addFile(std::string(Journal::kMaxPathBytes + 1, '/'), 1, 1), Journal::kNone);
-  CHECK_EQ(journal.addFile("", 1, 1), Journal::kNone);
-  for (uint32_t i = 0; i < Journal::kMaxFiles; ++i) CHECK_EQ(journal.addFile("/file", 1, i), i);
-  CHECK_EQ(journal.addFile("/file", 1, 1), Journal::kNone);
+  CHECK_EQ(journal.addFile(std::string(Journal::kMaxPathBytes + 1, '/'), {1, 1}), Journal::kNone);
+  CHECK_EQ(journal.addFile("", {1, 1}), Journal::kNone);
+  for (uint32_t i = 0; i < Journal::kMaxFiles; ++i) CHECK_EQ(journal.addFile("/file", {1, i}), i);
+  CHECK_EQ(journal.addFile("/file", {1, 1}), Journal::kNone);
   journal.removeFile(77);
-  CHECK_EQ(journal.addFile("/file", 1, 1), 77u);
+  CHECK_EQ(journal.addFile("/file", {1, 1}), 77u);
   for (uint32_t i = 0; i < Journal::kMaxEntries; ++i) CHECK_EQ(journal.add(1, i, memory.data(), 100), i);
   CHECK_EQ(journal.add(1, 0, memory.data(), 100), Journal::kNone);
   CHECK_EQ(journal.stats().refusals, 4u);
@@ -192,6 +193,8 @@ TEST(journal_replay_writes_what_was_not_removed) {
   ReplayReport none = replayJournals(place.shared, "", status);
   CHECK(status.ok() && none.files == 0 && none.problems.empty());
   for (int file : {0, 1, 2, 3}) createFile(place.path(file));
+  struct stat here {};
+  ::stat(place.path(2).c_str(), &here);
   leaveBehind(place, [&](Arena& arena, Journal& journal) {
     addBlocks(place, arena, journal, 20);
     static MemoryRef memory = arena.allocate(3 << 20);  // larger than one step of the copy
@@ -199,7 +202,7 @@ TEST(journal_replay_writes_what_was_not_removed) {
     journal.add(addFile(journal, place.path(1)), 5, memory.data(), memory.size());
     journal.remove(journal.add(addFile(journal, place.path(2)), 0, memory.data(), 100));
     journal.add(addFile(journal, place.path(3)), 0, memory.data(), 100);
-    journal.add(journal.addFile(place.path(2), 1, 1), 0, memory.data(), 100);  // another file has its name
+    journal.add(journal.addFile(place.path(2), {here.st_dev, 1}), 0, memory.data(), 100);  // another file has its name
     ::unlink(place.path(3).c_str());
   });
   ReplayReport report = replayJournals(place.shared, "", status);
@@ -254,6 +257,35 @@ TEST(journal_replay_keeps_what_is_for_a_file_system_that_is_not_mounted) {
   CHECK(contentOf(mount + "/1") == std::vector<uint8_t>(kBlockBytes, 77));
   CHECK_EQ(sharedFilesOf(place.shared).size(), 0u);
   std::filesystem::remove_all(disk);
+}
+
+TEST(journal_replay_finds_files_on_a_file_system_that_was_mounted_anew) {
+  Place place("remounted");
+  FileIdentity now[2];
+  for (int i : {0, 1}) {
+    createFile(place.path(i));
+    Descriptor file(::open(place.path(i).c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat status {};
+    ::fstat(file.fd, &status);
+    now[i] = {status.st_dev, status.st_ino, birthOf(file.fd)};
+  }
+  if (now[0].birthNs == 0) throw kafabric::test::LeftOut("this file system does not say when files were made");
+  leaveBehind(place, [&](Arena& arena, Journal& journal) {
+    static MemoryRef memory = arena.allocate(kBlockBytes);
+    std::memset(memory.data(), 77, kBlockBytes);
+    // The second was copied since then, to a disk that is mounted there now, and got the same inode.
+    const FileIdentity before[] = {{now[0].device + 1, now[0].inode, now[0].birthNs},
+                                   {now[1].device + 1, now[1].inode, now[1].birthNs - 1}};
+    for (int i : {0, 1}) journal.add(journal.addFile(place.path(i), before[i]), 0, memory.data(), kBlockBytes);
+  });
+  IoStatus status;
+  ReplayReport report = replayJournals(place.shared, "", status);
+  CHECK(status.ok());
+  CHECK_EQ(report.files, 1u);
+  CHECK_EQ(report.skippedFiles, 0u);
+  CHECK_EQ(report.keptFiles, 1u);
+  CHECK(contentOf(place.path(0)) == std::vector<uint8_t>(kBlockBytes, 77));
+  CHECK_EQ(contentOf(place.path(1)).size(), 0u);
 }
 
 TEST(journal_replay_leaves_the_living_alone) {

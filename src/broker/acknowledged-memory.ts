@@ -56,7 +56,7 @@ function assertWritten(report: ReplayReport, logger: Logger): void {
   if (report.keptFiles > 0)
     logger.error(
       report,
-      'acknowledged records in memory are of a directory that is not mounted: a start with it writes them; to give them up, remove the memory',
+      'acknowledged records in memory are of a disk that is not mounted, or in whose place another one is: a start with it writes them; to give them up, remove the memory',
     );
   if (report.entries > 0)
     logger.info(report, 'wrote what was acknowledged from memory when the last process died');

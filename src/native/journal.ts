@@ -15,7 +15,7 @@ export interface ReplayReport {
   files: number;
   /** Files that are gone or that another one has replaced: their topics were deleted. */
   skippedFiles: number;
-  /** Files that are not there, as their file system is not mounted. What is for them stays in memory for a later call. */
+  /** Files whose file system is not mounted, or another one in its place. What is for them stays in memory for a later call. */
   keptFiles: number;
   /** The shared memory that has it. */
   kept: string[];
