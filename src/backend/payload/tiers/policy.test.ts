@@ -49,6 +49,11 @@ describe('nextMove', () => {
     assert.equal(next([100, 100], files), null);
   });
 
+  it('passes over what is too large for the tiers below', () => {
+    const files = [file(0, 1, 60), file(0, 2, 20), file(0, 3, 10), file(1, 4, 950)];
+    assert.deepEqual(next([100, 1000], files), { modifiedMs: 2, to: 1 });
+  });
+
   it('leaves pinned files in their tier, and brings them there whatever the threshold', () => {
     assert.equal(next([100, 1000], [file(0, 1, 90, 0)]), null);
     assert.deepEqual(next([100, 1000], [file(0, 1, 60, 1)]), { modifiedMs: 1, to: 1 });
@@ -123,17 +128,14 @@ function assertAtRest(capacities: readonly number[], files: readonly File[], thr
   const free = files.filter(({ pin }) => pin === null);
   for (let tier = 0; tier < capacities.length - 1; tier++) {
     const here = free.filter((each) => each.tier === tier);
-    const oldest = here.reduce<File | null>(
-      (old, each) => (old && old.modifiedMs < each.modifiedMs ? old : each),
-      null,
-    );
     const { usedBytes } = tiers[tier]!;
     const limit = threshold * capacities[tier]!;
-    if (usedBytes > limit && oldest !== null)
-      assert.ok(
-        tiers.slice(tier + 1).every(({ roomBytes }) => roomBytes < oldest.bytes),
-        'a tier is too full although another has room',
-      );
+    if (usedBytes > limit)
+      for (const { bytes } of here)
+        assert.ok(
+          tiers.slice(tier + 1).every(({ roomBytes }) => roomBytes < bytes),
+          'a tier is too full although another has room',
+        );
     const below = free.filter((each) => each.tier > tier);
     const newest = below.reduce<File | null>(
       (old, each) => (old && old.modifiedMs > each.modifiedMs ? old : each),

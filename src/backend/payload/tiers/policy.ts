@@ -27,7 +27,7 @@ export interface Move<F> {
 /**
  * Which file to move next, if any:
  *  1. one that is not in the tier to which its topic is pinned, when that has room;
- *  2. from the first tier that is fuller than the threshold, its oldest file, to the next tier with room;
+ *  2. from the first tier that is fuller than the threshold, its oldest file for which a tier below has room, to the next that has it;
  *  3. into the first tier that stays below the threshold with it, the newest file of the tiers below. The last tier has no threshold.
  * So the newest payload is in the first tiers, and nothing moves to and fro.
  * @param threshold a share of the capacity; negative: nothing moves
@@ -38,7 +38,7 @@ export function nextMove<F extends FileView>(
   threshold: number,
 ): Move<F> | null {
   if (threshold < 0 || tiers.length === 0) return null;
-  const known = summarize(tiers.length, files);
+  const known = summarize(tiers, files);
   for (const file of known.misplaced) {
     const to = pinOf(file, tiers.length)!;
     if (file.bytes <= tiers[to]!.roomBytes) return { file, to };
@@ -68,24 +68,28 @@ function pinOf({ pin }: FileView, tiers: number): number | null {
 interface Summary<F> {
   /** Not in the tier to which they are pinned; newest first. */
   readonly misplaced: readonly F[];
-  /** Of each tier, those that are not pinned; one more than there are tiers. */
+  /** Of each tier, those that are not pinned; one more than there are tiers. `oldest`: of those that fit into a tier below. */
   readonly oldest: readonly (F | null)[];
   readonly newest: readonly (F | null)[];
 }
 
-function summarize<F extends FileView>(tiers: number, files: Iterable<F>): Summary<F> {
+function summarize<F extends FileView>(tiers: readonly TierView[], files: Iterable<F>): Summary<F> {
   const misplaced: F[] = [];
-  const oldest = new Array<F | null>(tiers + 1).fill(null);
-  const newest = new Array<F | null>(tiers + 1).fill(null);
+  const oldest = new Array<F | null>(tiers.length + 1).fill(null);
+  const newest = new Array<F | null>(tiers.length + 1).fill(null);
+  const roomBelow = oldest.map((_, tier) =>
+    Math.max(0, ...tiers.slice(tier + 1).map(({ roomBytes }) => roomBytes)),
+  );
   for (const file of files) {
-    const { tier, modifiedMs } = file;
-    const pin = pinOf(file, tiers);
+    const { tier, bytes, modifiedMs } = file;
+    const pin = pinOf(file, tiers.length);
     if (pin !== null) {
       if (pin !== tier) misplaced.push(file);
       continue;
     }
     const [old, young] = [oldest[tier] ?? null, newest[tier] ?? null];
-    if (old === null || modifiedMs < old.modifiedMs) oldest[tier] = file;
+    const fits = bytes <= roomBelow[tier]!;
+    if (fits && (old === null || modifiedMs < old.modifiedMs)) oldest[tier] = file;
     if (young === null || modifiedMs >= young.modifiedMs) newest[tier] = file;
   }
   misplaced.sort((a, b) => b.modifiedMs - a.modifiedMs);
