@@ -32,4 +32,22 @@ describe('a start with a log directory whose disk is full', () => {
     files.fault = () => null;
     await next.manager.close();
   });
+
+  it('reads segments whose indexes somebody has removed for room, and lets them go', async () => {
+    const fixture = new LogFixture(2, { segmentBytes: 300, retentionMs: 10_000, fileDeleteDelayMs: 0 });
+    const { clock, files } = fixture;
+    const before = await fixture.open();
+    for (let index = 0; index < 20; index++)
+      before.append(testBatch([{ value: 'v', timestamp: clock.now() }]));
+    await before.flush();
+    await fixture.manager.close();
+    for (const path of files.paths()) if (/index$/.test(path)) await files.remove(path);
+    files.fault = (operation) => (operation === 'replaceFile' ? 'ENOSPC' : null);
+    const log = await fixture.open();
+    assert.equal((await readAll(log)).length, 20);
+    log.highWatermark = 20n;
+    clock.tick(20_000);
+    assert.ok((await log.deleteOldSegments()) > 0);
+    assert.equal(log.logStartOffset, 20n);
+  });
 });

@@ -2,7 +2,7 @@ import type { MemoryPiece } from '../../native/pieces.ts';
 import { aheadBytesFor } from '../../native/store.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
-import { storageError } from './errors.ts';
+import { isTransient, storageError } from './errors.ts';
 import { offsetFilePath, Suffix } from './log-file-names.ts';
 import type { AppendOptions, BatchInfo, BatchScan, LogFile } from './ports.ts';
 import { RecentBatches } from './recent-batches.ts';
@@ -307,7 +307,15 @@ export class Segment {
       position = end;
     }
     indexes.close();
-    await this.#writeIndexes(indexes);
+    try {
+      await this.#writeIndexes(indexes);
+    } catch (error) {
+      // Without room for them: reads go on, and retention, which gives some. They are made again when they are needed next.
+      if (!isTransient(error)) throw error;
+      this.#changed = true;
+      const segment = this.path(Suffix.log);
+      this.#environment.logger.warn({ segment, error }, 'a rebuilt index could not be written');
+    }
     return indexes;
   }
 
