@@ -72,7 +72,10 @@ export class LogDirectory implements LogHost {
   onFailure: (error: LogError) => void = () => {};
   readonly #environment: LogEnvironment;
   #lock: DirectoryLock | null = null;
+  /** It was closed cleanly. */
   #clean = false;
+  /** The file that says so is still there. */
+  #isMarked = false;
   #isClosed = false;
   #creating = 0;
   /** The checkpoints speak of logs that are gone. */
@@ -106,6 +109,13 @@ export class LogDirectory implements LogHost {
     }
     await this.checkpoints.read();
     this.#clean = (await this.#readSmall(CLEAN_SHUTDOWN)) !== null;
+    this.#isMarked = this.#clean;
+  }
+
+  /** Logs are about to be opened: from now on only `close` says that they are in order. Not before, as a full disk may refuse to have it said again. */
+  async unmark(): Promise<void> {
+    const { fileSystem } = this.#environment;
+    this.#isMarked = false;
     await fileSystem.remove(join(this.path, CLEAN_SHUTDOWN));
     await fileSystem.syncDirectory(this.path);
   }
@@ -418,7 +428,7 @@ export class LogDirectory implements LogHost {
   ): Promise<void> {
     this.#isClosed = true;
     try {
-      if (this.error) return;
+      if (this.error || this.#isMarked) return;
       if (!this.#clean && !(this.isLoaded && isCompared)) return;
       if (this.isLoaded) {
         await closeLogs([...this.logs.values()]);

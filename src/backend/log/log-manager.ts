@@ -339,6 +339,7 @@ export class LogManager {
   async #loadAll(directory: LogDirectory): Promise<void> {
     const { logger, clock } = this.#environment;
     const startMs = clock.now();
+    await directory.unmark();
     const { partitions, deleted } = await directory.find();
     const { verifyBatch, configOf, defaultConfig } = this.#options;
     await forEachParallel(partitions, this.#threads(), async ({ topic, partition }) => {

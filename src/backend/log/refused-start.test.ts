@@ -30,6 +30,21 @@ describe('A LogManager that is not to be used', () => {
       assert.equal(next.recoveredFrom === null, isClean);
     });
 
+  it('need not recover after a start that was refused while the disk was full', async () => {
+    const fixture = new LogFixture(27);
+    await fill(await fixture.open(), 5);
+    await fixture.manager.close();
+    fixture.files.fault = (operation) => (operation === 'replaceFile' ? 'ENOSPC' : null);
+    const beforeLoading = () => Promise.reject(new Error('no room'));
+    const options = { beforeLoading, fileSystem: fixture.files.mount() };
+    const refused = new LogFixture(27, {}, options).manager;
+    await assert.rejects(refused.open(), /no room/);
+    await refused.close();
+    fixture.files.fault = () => null;
+    const log = await fixture.open();
+    assert.deepEqual([log.recoveredFrom, log.logEndOffset], [null, 5n]);
+  });
+
   it('recovers again after a start that ended before payload was compared with the logs', async () => {
     const fixture = new LogFixture(26, { segmentBytes: 400 }, { hasPayload: true });
     await fill(await fixture.open(), 2);
