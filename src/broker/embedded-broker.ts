@@ -27,7 +27,12 @@ import type { ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { ResourceType } from './metadata/state.ts';
 import { randomUuid } from './metadata/topic-id.ts';
 import { TopicManager } from './metadata/topic-manager.ts';
-import { OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTION_TOPIC } from './metadata/topic-name.ts';
+import {
+  METADATA_TOPIC,
+  OFFSETS_TOPIC,
+  SHARE_STATE_TOPIC,
+  TRANSACTION_TOPIC,
+} from './metadata/topic-name.ts';
 import { FetchService } from './partitions/fetch-service.ts';
 import { FetchSessions } from './partitions/fetch-session.ts';
 import { MemoryBudget, type MemoryGauge } from './partitions/memory-budget.ts';
@@ -249,7 +254,14 @@ export class EmbeddedBroker {
       },
       topicDeleted: ({ name }) => groups.topicDeleted(name),
     });
-    this.logs.onOffline = (_, logs) => this.#resign(logs);
+    this.logs.onOffline = (directory, logs) => {
+      if (logs.some(({ topic }) => topic === METADATA_TOPIC))
+        this.#logger.error(
+          { directory },
+          'the cluster’s metadata is in it: the gateway is not ready, and no topic or setting can be changed, until it is started again with that directory in order',
+        );
+      this.#resign(logs);
+    };
     // Clients are told that groups and transactions are loading; nothing else waits for them.
     void this.sharing.states.start();
     void groups.start();

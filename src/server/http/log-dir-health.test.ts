@@ -14,4 +14,17 @@ describe('a gateway whose log directories fail', () => {
     assert.deepEqual(logDirTroubles(directories), ['log directory /a: EIO', 'log directory /b: EROFS']);
     await manager.close();
   });
+
+  it('is not ready once the one with the metadata is out of use', async () => {
+    const { manager } = new LogFixture(1, {}, { directories: ['/a', '/b'] });
+    await manager.open();
+    const { directories } = manager;
+    const metadata = manager.directoryOf(await manager.create('__cluster_metadata', 0))!;
+    assert.deepEqual(logDirTroubles(directories), []);
+    metadata.fail(new Error('EIO'));
+    assert.deepEqual(logDirTroubles(directories), [
+      `log directory ${metadata.path}: EIO (with the cluster's metadata)`,
+    ]);
+    await manager.close();
+  });
 });
