@@ -203,6 +203,24 @@ void replaceFile(const Napi::CallbackInfo& info) {
 }
 
 // (store, id, path)
+void makeDirectory(const Napi::CallbackInfo& info) {
+  Store& store = storeAt(info).store;
+  double id = numberAt(info, 1);
+  auto done = reporter(info.Env(), id);
+  postOrFail(store.syncers(), info.Env(), id,
+             [&store, path = stringAt(info, 2), done] { done(store.makeDirectory(path)); });
+}
+
+// (store, id, from, to)
+void rename(const Napi::CallbackInfo& info) {
+  Store& store = storeAt(info).store;
+  double id = numberAt(info, 1);
+  auto done = reporter(info.Env(), id);
+  postOrFail(store.syncers(), info.Env(), id,
+             [&store, from = stringAt(info, 2), to = stringAt(info, 3), done] { done(store.rename(from, to)); });
+}
+
+// (store, id, path)
 void flushDirectory(const Napi::CallbackInfo& info) {
   double id = numberAt(info, 1);
   auto done = reporter(info.Env(), id);
@@ -352,6 +370,8 @@ void initStore(Napi::Env env, Napi::Object exports) {
   exports["storeStats"] = Napi::Function::New(env, stats, "storeStats");
   exports["storeOpen"] = Napi::Function::New(env, open, "storeOpen");
   exports["storeReplaceFile"] = Napi::Function::New(env, replaceFile, "storeReplaceFile");
+  exports["storeMakeDirectory"] = Napi::Function::New(env, makeDirectory, "storeMakeDirectory");
+  exports["storeRename"] = Napi::Function::New(env, rename, "storeRename");
   exports["storeSyncDirectory"] = Napi::Function::New(env, flushDirectory, "storeSyncDirectory");
   exports["storeRemove"] = Napi::Function::New(env, remove, "storeRemove");
   exports["storePunch"] = Napi::Function::New(env, punch, "storePunch");

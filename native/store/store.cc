@@ -1,11 +1,14 @@
 #include "store/store.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 
 #include "store/file_copy.h"
 #include "store/file_handle.h"
@@ -44,6 +47,20 @@ Store::Store(const StoreOptions& options, Arena& arena)
       readers_(options.threads),
       copiers_(options.copyThreads > 0 ? std::make_unique<ThreadPool>(options.copyThreads) : nullptr),
       reader_(*this, arena) {}
+
+IoStatus Store::makeDirectory(const std::string& path) {
+  int error = recycled_.withSpace([&] {
+    std::error_code failure;
+    std::filesystem::create_directories(path, failure);
+    return failure.value();
+  });
+  return error == 0 ? IoStatus{} : IoStatus::failure(error, "cannot make", path);
+}
+
+IoStatus Store::rename(const std::string& from, const std::string& to) {
+  int error = recycled_.withSpace([&] { return ::rename(from.c_str(), to.c_str()) != 0 ? errno : 0; });
+  return error == 0 ? IoStatus{} : IoStatus::failure(error, "cannot rename", from);
+}
 
 IoStatus Store::replace(const std::string& path, const uint8_t* bytes, size_t length) {
   IoStatus status;

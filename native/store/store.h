@@ -85,6 +85,10 @@ class Store {
   IoStatus publish(const std::string& from, const std::string& copy, const std::string& to);
   /** As punchHoles in store/holes.h; EBUSY, and nothing is done, while parts of the file wait to be sent from it. Blocks. */
   IoStatus punch(const std::string& path, const std::vector<FileRange>& ranges, Punched& punched);
+  /** Makes a directory, and those above it; it may be there. Blocks. */
+  IoStatus makeDirectory(const std::string& path);
+  /** As rename(2). Blocks. */
+  IoStatus rename(const std::string& from, const std::string& to);
   /** As writeAtomically. Blocks. */
   IoStatus replace(const std::string& path, const uint8_t* bytes, size_t length);
 

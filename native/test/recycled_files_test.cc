@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "test/mount_fixture.h"
 #include "test/store_fixture.h"
 
 using namespace kafabric;
@@ -270,6 +271,22 @@ TEST(recycled_space_goes_back_to_a_full_disk) {
   CHECK(written.wait().ok());
   CHECK_EQ(fixture.store.recycled().stats().files, 0u);
   CHECK_EQ(contentOf(fixture, file, 0, 10), "kept");
+}
+
+TEST(recycled_space_goes_back_for_a_directory) {
+  checkMounted(inMount("tmpfs", "size=256m,nr_inodes=8", [](const std::string& mounted) {
+    std::string files = mounted + "/files";
+    std::filesystem::create_directory(files);
+    StoreFixture fixture({}, StoreFixture::kArenaBytes, {}, files);
+    RecycledFiles& recycled = fixture.store.recycled();
+    recycled.keepIn(files, 8 * kSize);
+    std::ofstream(fixture.path("old")) << std::string(kSize, 'x');
+    if (!fixture.store.remove(fixture.path("old")).ok() || recycled.stats().files != 1) return 1;
+    // Until there is no inode left but that of the file that is kept.
+    for (int made = 0; recycled.stats().files == 1; ++made)
+      if (made == 8 || !fixture.store.makeDirectory(fixture.path(std::to_string(made))).ok()) return 2;
+    return 0;
+  }));
 }
 
 TEST(recycled_space_goes_back_when_a_copy_cannot_be_flushed_which_is_not_believed_later) {

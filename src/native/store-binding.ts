@@ -68,6 +68,8 @@ interface StoreBinding {
   storeKeptIn(store: number, directory: string): number;
   storeAddPersistent(store: number, id: number, directory: string): void;
   storeReplaceFile(store: number, id: number, path: string, bytes: Uint8Array): void;
+  storeMakeDirectory(store: number, id: number, path: string): void;
+  storeRename(store: number, id: number, from: string, to: string): void;
   storeSyncDirectory(store: number, id: number, path: string): void;
   storeLock(directory: string): number;
   storeUnlock(lock: number): void;

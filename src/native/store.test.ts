@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -341,6 +349,16 @@ describe('Store', () => {
     await assert.rejects(store.atomicWrite(join(dir, 'none', 'file'), bytes(1, 1)), { code: 'ENOENT' });
     await store.syncDirectory(dir);
     await assert.rejects(store.syncDirectory(join(dir, 'none')), { code: 'ENOENT' });
+  });
+
+  it('makes directories and renames them', async () => {
+    const path = join(dir, 'one', 'two');
+    for (let i = 0; i < 2; i++) await store.makeDirectory(path);
+    await store.rename(join(dir, 'one'), join(dir, 'three'));
+    assert.deepEqual(readdirSync(join(dir, 'three')), ['two']);
+    await assert.rejects(store.rename(path, join(dir, 'four')), { code: 'ENOENT' });
+    await store.atomicWrite(join(dir, 'file'), bytes(1, 1));
+    await assert.rejects(store.makeDirectory(join(dir, 'file', 'five')), { code: 'ENOTDIR' });
   });
 
   it('scans batches', async () => {

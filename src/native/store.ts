@@ -218,6 +218,18 @@ export class Store {
     return { mapped: persistence > 0, detail };
   }
 
+  /** Makes a directory, and those above it; it may be there. */
+  async makeDirectory(path: string): Promise<void> {
+    this.#assertRunning();
+    await completion((id) => native.storeMakeDirectory(this.#store, id, path));
+  }
+
+  /** Renames a file or a directory. Rejects with ENOENT when it is not there. */
+  async rename(from: string, to: string): Promise<void> {
+    this.#assertRunning();
+    await completion((id) => native.storeRename(this.#store, id, from, to));
+  }
+
   /** Makes it durable that files were created in, renamed in or removed from a directory. */
   async syncDirectory(directory: string): Promise<void> {
     this.#assertRunning();

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ScanResult, scanBatches } from '../../native/batch-scan.ts';
 import { type Codec, decompressAsync } from '../../native/codec.ts';
@@ -22,10 +22,8 @@ export function storeFileSystem(store: Store): FileSystem {
     readFile: readSmallFile,
     replaceFile: (path, bytes) => store.atomicWrite(path, bytes),
     list,
-    async makeDirectory(path) {
-      await mkdir(path, { recursive: true });
-    },
-    rename,
+    makeDirectory: (path) => store.makeDirectory(path),
+    rename: (from, to) => store.rename(from, to),
     remove: (path) => store.remove(path),
     syncDirectory: (path) => store.syncDirectory(path),
     lockDirectory: (path) => store.lockDirectory(path),
