@@ -282,6 +282,7 @@ export class EmbeddedBroker {
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. What cannot be closed keeps nothing else from it: see `takeAll`. */
   async close(): Promise<void> {
+    this.stores.leave();
     await takeAll(this.#logger, [
       () => this.moves.stop(),
       () => this.direct.close(),

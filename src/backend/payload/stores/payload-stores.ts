@@ -21,6 +21,8 @@ import type { StoresTls } from './tls/stores-tls.ts';
 
 /** Segments whose copies are removed at the same time. */
 const PARALLEL_REMOVALS = 32;
+/** A store that takes longer for an answer is not waited for by a gateway that stops: the next start completes what is there. */
+const LEAVING_ANSWER_MS = 10_000;
 /** How often segments that could not be completed are tried again, at the least. */
 const COMPLETE_MS = 30_000;
 
@@ -133,6 +135,11 @@ export class PayloadStores implements SegmentStores {
     this.repairs.start();
     this.scrubber.start();
     for (const peer of this.peers) if (peer.isUp) this.#up(peer);
+  }
+
+  /** The gateway begins to stop: stores that do not answer soon are not waited for. */
+  leave(): void {
+    this.#peers.leave(LEAVING_ANSWER_MS);
   }
 
   /** Ends repairs; stores are still there for what is to be completed. */

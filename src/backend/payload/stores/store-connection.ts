@@ -65,7 +65,7 @@ export interface ConnectionOptions extends StoresSecurity {
 
 interface Pending {
   readonly op: Operation['op'];
-  readonly timer: Timer;
+  timer: Timer;
   resolve(result: unknown): void;
   reject(error: Error): void;
 }
@@ -82,6 +82,8 @@ export class StoreConnection {
   readonly #pending = new Map<number, Pending>();
   readonly #listeners: ((reason: string) => void)[] = [];
   #nextId = 1;
+  /** A store that takes longer for an answer loses the connection, whatever time it was given. */
+  #limitMs = Number.POSITIVE_INFINITY;
   #attachment: TargetAttachment | null = null;
   #transport: FabricTransport | null = null;
   #key = '0';
@@ -210,13 +212,26 @@ export class StoreConnection {
     const timeoutMs =
       'timeoutMs' in operation ? operation.timeoutMs : Math.max(this.#options.requestTimeoutMs, 1);
     const answered = new Promise<ResultOf<O['op']>>((resolve, reject) => {
-      const timer = this.#options.clock.setTimer(timeoutMs + GRACE_MS, () =>
-        this.end(`the store did not answer ${operation.op} in time`),
-      );
+      const timer = this.#limit(operation.op, timeoutMs + GRACE_MS);
       this.#pending.set(id, { op: operation.op, timer, resolve: resolve as Pending['resolve'], reject });
     });
     this.#send({ type: 'request', id, operation });
     return answered;
+  }
+
+  /** From now on the store has only so long for an answer, also to what it was asked before. */
+  hurry(limitMs: number): void {
+    this.#limitMs = limitMs;
+    for (const pending of this.#pending.values()) {
+      pending.timer.cancel();
+      pending.timer = this.#limit(pending.op, limitMs);
+    }
+  }
+
+  #limit(op: Operation['op'], durationMs: number): Timer {
+    return this.#options.clock.setTimer(Math.min(durationMs, this.#limitMs), () =>
+      this.end(`the store did not answer ${op} in time`),
+    );
   }
 
   /**

@@ -202,6 +202,13 @@ export class StorePeer {
     }
   }
 
+  /** The gateway stops: the store has only so long for an answer from now on, and once it is lost it is not looked for. */
+  leave(limitMs: number): void {
+    this.#stopping.abort();
+    this.#timer?.cancel();
+    this.#connection?.hurry(limitMs);
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#timer?.cancel();
@@ -288,10 +295,11 @@ export class StorePeer {
   #failed(reason: string): void {
     this.circuit = 'open';
     const fields = { store: this.id, address: this.address, reason };
-    if (this.#stopping.signal.aborted) return;
-    if (this.trouble !== reason && this.#rival === null)
+    const isStopping = this.#stopping.signal.aborted;
+    if (this.trouble !== reason && this.#rival === null && !isStopping)
       this.#logger.warn(fields, 'payload store is not there');
     this.trouble = reason;
+    if (isStopping) return;
     this.#timer = this.#options.clock.setTimer(this.#backoff.delayMs, () => this.start());
     this.#backoff.grow();
   }

@@ -10,6 +10,7 @@ import { Store } from '../../../native/store.ts';
 import { systemClock } from '../../../util/clock.ts';
 import { silentLogger } from '../../../util/logger.ts';
 import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
+import { Operations } from './process/operations.ts';
 import { StoreDirectory } from './process/store-directory.ts';
 import { StorePeers, type StorePeersEvents, type StorePeersOptions } from './store-peers.ts';
 import { FABRIC_OPTIONS, SECRET, startServer } from './testing.ts';
@@ -165,6 +166,38 @@ describe('The stores of a gateway', () => {
       clock.tick(100);
       assert.equal(one!.circuit, 'half-open');
       await rival.close();
+      await peers.close();
+      await server.stop();
+    });
+
+    it('have less time for answers when the gateway stops, and are not looked for again', async () => {
+      const server = await startServer(directory);
+      nameIn(`127.0.0.1:${server.port}`);
+      await peers.connect();
+      const [peer] = peers.all;
+      const { run } = Operations.prototype;
+      let answer = () => {};
+      const hangs = new Promise<never>((_, reject) => {
+        answer = () => reject(new Error('too late'));
+      });
+      Operations.prototype.run = () => hangs;
+      try {
+        const refused = assert.rejects(
+          peer!.request({ op: 'list', after: '' }),
+          /did not answer list in time/,
+        );
+        peers.leave(500);
+        clock.tick(499);
+        assert.ok(peer!.isUp);
+        clock.tick(1);
+        await refused;
+        clock.tick(60_000);
+        assert.equal(peer!.circuit, 'open');
+        await assert.rejects(peer!.request({ op: 'status' }), /did not answer list in time/);
+      } finally {
+        Operations.prototype.run = run;
+        answer();
+      }
       await peers.close();
       await server.stop();
     });

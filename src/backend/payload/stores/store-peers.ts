@@ -136,6 +136,13 @@ export class StorePeers {
     return id !== null && this.find(id) === null && this.#events.isNeeded(id);
   }
 
+  /** The gateway stops: stores have only so long for each answer from now on, and nobody is looked for any more. */
+  leave(limitMs: number): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    for (const peer of this.all) peer.leave(limitMs);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
