@@ -112,6 +112,18 @@ describe('ReadWindows', () => {
     await read(0, 10);
   });
 
+  it('give their space to those that find the disk full', async () => {
+    for (const at of [1, 2]) await read(at << 20, 90 * KIB);
+    objects.fullDownloads = 1;
+    await read(3 << 20, 90 * KIB);
+    assert.equal(windows.bytes, 90 * KIB);
+    // There is nothing more to be had.
+    windows.clear();
+    objects.fullDownloads = 1;
+    await assert.rejects(read(1 << 20, 10), { code: 'ENOSPC' });
+    await read(1 << 20, 10);
+  });
+
   it('are downloaded anew, once, when they are not what they are to be', async () => {
     objects.damagedDownloads = 1;
     const { crc32c, piece } = await windows.read(KEY, 1 << 20, 10 * KIB, 0);

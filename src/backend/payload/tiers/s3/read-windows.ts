@@ -34,6 +34,11 @@ export interface ReadWindowsOptions {
   readonly download: (key: string, position: number, to: FileRange) => Promise<number>;
 }
 
+function isFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
 /** A range of an object in a local file, or on its way there. */
 interface Window {
   readonly key: string;
@@ -111,7 +116,7 @@ export class ReadWindows {
     const found = await this.#readFrom(window, position, length, seed);
     if (expected === null || found.crc32c === expected) return found;
     found.piece.memory.release();
-    this.#drop(window);
+    void this.#drop(window);
     return this.#readFrom(this.#fetch(key, position, length), position, length, seed);
   }
 
@@ -135,7 +140,11 @@ export class ReadWindows {
     const { directory, files } = this.#options;
     const path = join(directory, `${this.#nextName++}${SUFFIX}`);
     const file = this.#inTurn(async () => {
-      this.downloadedBytes += await this.#options.download(key, start, { path, position: 0, length });
+      const download = () => this.#options.download(key, start, { path, position: 0, length });
+      this.downloadedBytes += await download().catch(async (error: unknown) => {
+        if (!isFull(error) || !(await this.#giveBack())) throw error;
+        return download();
+      });
       return files.open(path, { readOnly: true });
     });
     const window: Window = { key, start, end: start + length, path, file, users: 0, dropped: false };
@@ -175,17 +184,24 @@ export class ReadWindows {
     const { maxBytes } = this.#options;
     for (const window of this.#windows) {
       if (this.#bytes <= maxBytes && this.#windows.size <= WINDOWS_MAX) return;
-      if (window.users === 0) this.#drop(window);
+      if (window.users === 0) void this.#drop(window);
     }
   }
 
-  /** Finds it no more; its file goes when nobody reads from it. */
-  #drop(window: Window): void {
+  /** Removes what nobody reads from; whether there was anything. */
+  async #giveBack(): Promise<boolean> {
+    const idle = [...this.#windows].filter(({ users }) => users === 0);
+    await Promise.all(idle.map((window) => this.#drop(window)));
+    return idle.length > 0;
+  }
+
+  /** Finds it no more; its file goes when nobody reads from it. Resolves when it is gone, if it goes now. */
+  async #drop(window: Window): Promise<void> {
     if (!this.#windows.delete(window)) return;
     this.#bytes -= window.end - window.start;
     window.dropped = true;
     if (![...this.#windows].some(({ key }) => key === window.key)) this.#ends.delete(window.key);
-    if (window.users === 0) void this.#remove(window);
+    if (window.users === 0) await this.#remove(window);
   }
 
   async #remove(window: Window): Promise<void> {
@@ -196,12 +212,12 @@ export class ReadWindows {
 
   /** Keeps nothing more of an object. */
   forget(key: string): void {
-    for (const window of [...this.#windows]) if (window.key === key) this.#drop(window);
+    for (const window of [...this.#windows]) if (window.key === key) void this.#drop(window);
   }
 
   /** Keeps nothing more; nothing may be read any more. */
   clear(): void {
-    for (const window of [...this.#windows]) this.#drop(window);
+    for (const window of [...this.#windows]) void this.#drop(window);
   }
 
   /** Gives the directory back. */

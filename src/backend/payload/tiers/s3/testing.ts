@@ -29,6 +29,8 @@ export class MemoryObjects implements ObjectStore {
   lost: string | null = null;
   /** So many downloads get another byte in front. */
   damagedDownloads = 0;
+  /** So many downloads find the local disk full. */
+  fullDownloads = 0;
   /** Checksums of objects, which it tells. */
   keepsChecksums = true;
   /** So many objects that are made of their parts are not what was sent. */
@@ -151,6 +153,10 @@ export class MemoryObjects implements ObjectStore {
       const object = this.objects.get(key);
       if (object === undefined) throw new ObjectError('ENOENT', `${key}: there is no such object`);
       const bytes = Buffer.from(object.subarray(position, position + to.length));
+      if (this.fullDownloads > 0) {
+        this.fullDownloads--;
+        throw new ObjectError('ENOSPC', `${to.path}: no space left on device`);
+      }
       if (this.damagedDownloads > 0 && bytes.byteLength > 0) {
         this.damagedDownloads--;
         bytes[0]! ^= 1;
