@@ -226,7 +226,7 @@ export const consumerGroups = chapter('consumer groups', (call) => {
   ] as const)
     for (const [what, wanted] of [
       ['all', null],
-      ['a partition twice', [0, 0, 1]],
+      ['two partitions', [0, 1]],
     ] as const)
       call(
         'OffsetFetch',

@@ -126,7 +126,7 @@ export const twiceGroups = chapter('records and groups twice, none, and too many
         { name: 'doubled-b', partitionIndexes: [] },
       ],
     },
-    { versions: [1, 7] },
+    { versions: [1, 7], ...DESCRIBED_ONCE },
   );
   call(
     'OffsetFetch',
@@ -143,7 +143,7 @@ export const twiceGroups = chapter('records and groups twice, none, and too many
         ],
       })),
     }),
-    { versions: [8, 10] },
+    { versions: [8, 10], ...DESCRIBED_ONCE },
   );
   call('OffsetDelete', 'partitions and topics twice', {
     groupId: 'twice-offsets-9',

@@ -41,10 +41,11 @@ export function fetchOffsets(
   const fetch = (group: OffsetFetchRequestGroup) =>
     fetchGroup(coordinator, topicNames, group, apiVersion >= USES_TOPIC_IDS, request.requireStable);
   if (apiVersion >= HAS_GROUPS)
-    return createOffsetFetchResponse({ groups: allOffsetsOnce(request.groups).map(fetch) });
+    return createOffsetFetchResponse({ groups: partitionsOnce(allOffsetsOnce(request.groups)).map(fetch) });
 
   const topics = request.topics?.map((topic) => ({ ...topic, topicId: ZERO_UUID })) ?? null;
-  const group = fetch({ groupId: request.groupId, memberId: null, memberEpoch: -1, topics });
+  const [wanted] = partitionsOnce([{ groupId: request.groupId, memberId: null, memberEpoch: -1, topics }]);
+  const group = fetch(wanted!);
   if (apiVersion < HAS_GROUP_ERROR && group.errorCode !== ErrorCode.NONE)
     return createOffsetFetchResponse({
       topics: (request.topics ?? []).map(({ name, partitionIndexes }) => ({
@@ -53,6 +54,25 @@ export function fetchOffsets(
       })),
     });
   return createOffsetFetchResponse({ topics: group.topics, errorCode: group.errorCode });
+}
+
+/** Each partition of a group where it is named first: its number is four bytes, and its metadata may be thousands. */
+function partitionsOnce(groups: readonly OffsetFetchRequestGroup[]): OffsetFetchRequestGroup[] {
+  const named = new Map<string, Map<string, Set<number>>>();
+  return groups.map((group) => {
+    const { groupId, topics } = group;
+    if (topics === null) return group;
+    const ofGroup = named.get(groupId) ?? new Map<string, Set<number>>();
+    named.set(groupId, ofGroup);
+    const once = topics.map((topic) => {
+      const key = `${topic.topicId}/${topic.name}`;
+      const ofTopic = ofGroup.get(key) ?? new Set<number>();
+      ofGroup.set(key, ofTopic);
+      const isFirst = (index: number) => !ofTopic.has(index) && ofTopic.add(index);
+      return { ...topic, partitionIndexes: topic.partitionIndexes.filter(isFirst) };
+    });
+    return { ...group, topics: once };
+  });
 }
 
 function fetchGroup(

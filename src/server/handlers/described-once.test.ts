@@ -55,6 +55,31 @@ describe('what is named many times', () => {
     );
   });
 
+  it('is described once: offsets of partitions', async () => {
+    const { groups } = await startStreams();
+    const topics: TopicNames = { partitionCount: () => null, idOf: () => null, nameOf: () => null };
+    const handler = offsetFetchHandler({ groups, topics });
+    const named = (name: string, partitionIndexes: number[]) => ({
+      ...{ name, topicId: ZERO_UUID, partitionIndexes },
+    });
+    const wanted = [named('t', [0, 1, 0]), named('u', [0]), named('t', [1, 2])];
+    const told = (answer: { topics: { name: string; partitions: { partitionIndex: number }[] }[] }) =>
+      answer.topics.map(({ name, partitions }) => [name, partitions.map((each) => each.partitionIndex)]);
+    const once = [
+      ['t', [0, 1]],
+      ['u', [0]],
+      ['t', [2]],
+    ];
+    const fetched = await call(handler, 9, {
+      groups: ['g', 'h', 'g'].map((groupId) => ({
+        ...{ groupId, memberId: null, memberEpoch: -1 },
+        topics: wanted,
+      })),
+    });
+    assert.deepEqual(fetched.groups.map(told), [once, once, once.map(([name]) => [name, []])]);
+    assert.deepEqual(told(await call(handler, 5, { groupId: 'g', topics: wanted })), once);
+  });
+
   it('is described once: transactions', async () => {
     const { transactions } = await startTransactions();
     const answer = await call(describeTransactionsHandler({ transactions }), 0, {
