@@ -168,6 +168,12 @@ export const transactions = chapter('transactions', (call) => {
     { transactionalIdPattern: '(' },
     { versions: [2, 2] },
   );
+  call(
+    'ListTransactions',
+    'by a pattern of RE2',
+    { transactionalIdPattern: '(?i)T-AGAIN\\Q-1\\E' },
+    { versions: [2, 2] },
+  );
   call('ListTransactions', 'by an empty pattern', { transactionalIdPattern: '' }, { versions: [2, 2] });
 
   call(

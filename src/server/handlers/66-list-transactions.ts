@@ -1,3 +1,4 @@
+import { matching, Slices, tryCompile } from '../../broker/groups/consumer/regex.ts';
 import type { TransactionCoordinator } from '../../broker/transactions/coordinator.ts';
 import { TRANSACTION_STATES } from '../../broker/transactions/transaction.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
@@ -12,7 +13,6 @@ import {
   listTransactionsResponse,
 } from '../../protocol/generated/list-transactions-response.ts';
 import type { Clock } from '../../util/clock.ts';
-import { linearPattern } from '../../util/linear-pattern.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
 const KNOWN_STATES: ReadonlySet<string> = new Set(TRANSACTION_STATES);
@@ -28,43 +28,37 @@ export function listTransactionsHandler(deps: {
     maxVersion: 2,
     request: listTransactionsRequest,
     response: listTransactionsResponse,
-    handle(request) {
+    async handle(request) {
       const { stateFilters, producerIdFilters, transactionalIdPattern, durationFilter } = request;
       const { shards } = deps.transactions;
       const isLoading = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
       // One whose log has failed has no transactions any more, which keeps nobody from those of others.
       if (shards.some(({ unavailable }) => unavailable === isLoading))
         return createListTransactionsResponse({ errorCode: isLoading });
-      const matches = transactionalIdPattern ? patternOf(transactionalIdPattern) : () => true;
-      if (matches === null)
+      const regex = transactionalIdPattern ? tryCompile(transactionalIdPattern) : 'all';
+      if (regex === null)
         return createListTransactionsResponse({ errorCode: ErrorCode.INVALID_REGULAR_EXPRESSION });
       const states = new Set(stateFilters);
       const producerIds = new Set(producerIdFilters);
       const now = BigInt(deps.clock.now());
       const listed = shards
         .flatMap(({ entries }) => [...entries.values()])
-        .filter(({ transactionalId, current: { state, producerId, startMs } }) => {
+        .filter(({ current: { state, producerId, startMs } }) => {
           if (states.size > 0 && !states.has(state)) return false;
           if (producerIds.size > 0 && !producerIds.has(producerId)) return false;
-          if (durationFilter >= 0n && now - BigInt(startMs) <= durationFilter) return false;
-          return matches(transactionalId);
-        });
-      return createListTransactionsResponse({
-        unknownStateFilters: [...states].filter((state) => !KNOWN_STATES.has(state)),
-        transactionStates: listed.map(({ transactionalId, current: { producerId, state } }) => ({
+          return durationFilter < 0n || now - BigInt(startMs) > durationFilter;
+        })
+        .map(({ transactionalId, current: { producerId, state } }) => ({
           transactionalId,
           producerId,
           transactionState: state,
-        })),
+        }));
+      const idOf = ({ transactionalId }: { transactionalId: string }) => transactionalId;
+      return createListTransactionsResponse({
+        unknownStateFilters: [...states].filter((state) => !KNOWN_STATES.has(state)),
+        transactionStates:
+          regex === 'all' ? listed : await matching(regex, listed, idOf, new Slices(deps.clock)),
       });
     },
   };
-}
-
-function patternOf(pattern: string): ((text: string) => boolean) | null {
-  try {
-    return linearPattern(pattern);
-  } catch {
-    return null;
-  }
 }

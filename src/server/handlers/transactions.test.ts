@@ -368,6 +368,8 @@ describe('transaction handlers', () => {
       [1, { durationFilter: 60_000n }, 0],
       [2, { durationFilter: -1n, transactionalIdPattern: 't.' }, 1],
       [2, { durationFilter: -1n, transactionalIdPattern: 't' }, 0],
+      [2, { durationFilter: -1n, transactionalIdPattern: '(?i)T\\Qx\\E' }, 1],
+      [2, { durationFilter: -1n, transactionalIdPattern: '(?i)T\\Q.\\E' }, 0],
     ] as const) {
       const { transactionStates } = await list(version, filters);
       assert.equal(transactionStates.length, count, JSON.stringify(Object.keys(filters)));

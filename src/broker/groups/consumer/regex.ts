@@ -64,6 +64,42 @@ export function compileRegex(regex: string): RE2JS {
   return compiled;
 }
 
+/** Slices of time, between which other work gets its turn. */
+export class Slices {
+  readonly #clock: Clock;
+  #endMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#endMs = clock.now() + SLICE_MS;
+  }
+
+  get isOver(): boolean {
+    return this.#clock.now() >= this.#endMs;
+  }
+
+  /** Resolves when others had their turn, and begins the next slice. */
+  async next(): Promise<void> {
+    await new Promise<void>((resolve) => this.#clock.setTimer(0, resolve));
+    this.#endMs = this.#clock.now() + SLICE_MS;
+  }
+}
+
+/** The values whose whole text the regular expression matches. */
+export async function matching<T>(
+  regex: RE2JS,
+  values: Iterable<T>,
+  textOf: (value: T) => string,
+  slices: Slices,
+): Promise<T[]> {
+  const matched: T[] = [];
+  for (const value of values) {
+    if (regex.matches(textOf(value))) matched.push(value);
+    if (slices.isOver) await slices.next();
+  }
+  return matched;
+}
+
 /**
  * The topics whose whole name each of the regular expressions matches; one that is not valid matches none. Takes its time, and
  * leaves room for other work.
@@ -74,26 +110,20 @@ export async function resolveRegexes(
   clock: Clock,
 ): Promise<Map<string, ResolvedRegex>> {
   const timestampMs = clock.now();
+  const slices = new Slices(clock);
   const { version } = topics;
   const names = [...topics.names()];
   const resolved = new Map<string, ResolvedRegex>();
-  let sliceEndMs = timestampMs + SLICE_MS;
   for (const regex of regexes) {
-    const matched = new Set<string>();
     const pattern = tryCompile(regex);
-    for (const name of pattern === null ? [] : names) {
-      if (pattern!.matches(name)) matched.add(name);
-      if (clock.now() < sliceEndMs) continue;
-      await new Promise<void>((resolve) => clock.setTimer(0, resolve));
-      sliceEndMs = clock.now() + SLICE_MS;
-    }
-    resolved.set(regex, { topics: matched, version, timestampMs });
+    const matched = pattern === null ? [] : await matching(pattern, names, (name) => name, slices);
+    resolved.set(regex, { topics: new Set(matched), version, timestampMs });
   }
   return resolved;
 }
 
-/** A record that another version wrote may have one that is not valid here. */
-function tryCompile(regex: string): RE2JS | null {
+/** As `compileRegex`; null for one that is not valid, as may be in a record that another version wrote. */
+export function tryCompile(regex: string): RE2JS | null {
   try {
     return compileRegex(regex);
   } catch {
