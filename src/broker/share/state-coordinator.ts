@@ -20,6 +20,7 @@ export interface ShareStateCoordinatorOptions {
  */
 export class ShareStateCoordinator {
   readonly #shards: CoordinatorShards<ShareStateShard>;
+  #started: Promise<void> = Promise.resolve();
 
   constructor(options: ShareStateCoordinatorOptions) {
     const { clock, config, logger, log, topic } = options;
@@ -32,7 +33,13 @@ export class ShareStateCoordinator {
 
   /** Begins to load all states if the topic exists; resolves when every shard has been tried once. */
   start(): Promise<void> {
-    return this.#shards.start();
+    this.#started = this.#shards.start();
+    return this.#started;
+  }
+
+  /** Resolves when everything that is stored was read, or could not be at the first attempt. */
+  loaded(): Promise<void> {
+    return this.#started;
   }
 
   /** Makes sure that there are shards. Returns NONE or what a client is told that looks for the coordinator of a share partition. */

@@ -16,6 +16,8 @@ export interface ShareGroupConfig {
 
 /** Where the states of share partitions are; its methods reject with, or throw, an ApiError. */
 export interface ShareStates {
+  /** Resolves when what is stored was read after a start; a part that could not be is told by the other methods. */
+  loaded(): Promise<void>;
   initialize(key: SharePartitionKey, stateEpoch: number, startOffset: bigint): Promise<void>;
   summary(key: SharePartitionKey): PartitionState | null;
   delete(key: SharePartitionKey): Promise<void>;

@@ -207,6 +207,34 @@ describe('share groups', () => {
     assert.deepEqual(forgotten, [topicId('events')], 'others go on with what they have');
   });
 
+  for (const [name, failure] of [
+    ['the broker ended before', null],
+    ['they could not be', ErrorCode.NOT_COORDINATOR],
+  ] as const)
+    it(`forgets with the next start the states of a topic that is deleted, where ${name}`, async () => {
+      await join(broker, 'a', 'events', 'audits');
+      topics.set('events', 0);
+      states.failure = failure;
+      if (failure !== null) await broker.groups.topicDeleted('events');
+      states.failure = null;
+      broker.groups.close();
+      let goOn = () => {};
+      states.loaded = () =>
+        new Promise((resolve) => {
+          goOn = resolve;
+        });
+      broker = await start(broker);
+      await settled();
+      assert.equal(states.states.size, 5, 'nothing is deleted of what is being loaded');
+      goOn();
+      await settled();
+      assert.equal(states.states.size, 1);
+      const group = groupOf();
+      assert.ok(group?.type === 'share');
+      assert.deepEqual([...group.states.initialized.keys()], [topicId('audits')]);
+      assert.deepEqual([group.states.initializing.size, group.states.deleting.size], [0, 0]);
+    });
+
   it('keeps no states of a topic that is deleted while they are made', async () => {
     const initialize = states.initialize.bind(states);
     let goOn = () => {};

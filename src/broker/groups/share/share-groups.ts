@@ -101,6 +101,7 @@ export class ShareGroups {
   revive(group: ShareGroup): void {
     for (const { memberId } of group.members()) this.#startSession(group, memberId);
     this.offsets.finishDeletion(group);
+    void this.offsets.deleteFormer(group);
   }
 
   async #heartbeat(

@@ -133,19 +133,38 @@ export class ShareOffsets {
 
   /** A topic is gone, and its states with it. Failures are logged. */
   async topicDeleted(name: string): Promise<void> {
-    const { groups, logger } = this.#context;
-    for (const group of [...groups.values()]) {
-      if (group.type !== 'share') continue;
-      const gone = [...group.states.initialized, ...group.states.initializing].filter(
-        ([topicId, topic]) => topic.name === name && this.#context.topics.byId(topicId) === null,
+    for (const group of [...this.#context.groups.values()])
+      if (group.type === 'share') await this.#deleteGone(group, (topic) => topic.name === name);
+  }
+
+  /**
+   * Deletes states of topics that were deleted when their states could not be: a crash came between the two, or the group was being
+   * loaded. Failures are logged, and the next start tries again.
+   */
+  async deleteFormer(group: ShareGroup): Promise<void> {
+    if (this.#goneOf(group).length === 0) return;
+    await this.#context.states.loaded();
+    if (this.#find(group.groupId) === group) await this.#deleteGone(group);
+  }
+
+  async #deleteGone(group: ShareGroup, isMeant = (_: TopicStates) => true): Promise<void> {
+    const gone = this.#goneOf(group).filter(([, topic]) => isMeant(topic));
+    try {
+      await this.#deleteStates(group, gone);
+    } catch (error) {
+      const topics = gone.map(([, { name }]) => name);
+      this.#context.logger.warn(
+        { group: group.groupId, topics, err: error },
+        'states of deleted topics remain',
       );
-      if (gone.length === 0) continue;
-      try {
-        await this.#deleteStates(group, gone);
-      } catch (error) {
-        logger.warn({ group: group.groupId, topic: name, err: error }, 'states of a deleted topic remain');
-      }
     }
+  }
+
+  /** The states of topics that are no more. */
+  #goneOf({ states }: ShareGroup): [Uuid, TopicStates][] {
+    return [...states.initialized, ...states.initializing].filter(
+      ([topicId]) => this.#context.topics.byId(topicId) === null,
+    );
   }
 
   /**
@@ -187,14 +206,19 @@ export class ShareOffsets {
     if (failure !== undefined) throw failure.reason;
   }
 
-  /** States that were being removed when the broker ended may be there or not: the group has none of them, and gets new ones. */
+  /**
+   * States that were being removed when the broker ended may be there or not: the group has none of them, and gets new ones. Those of
+   * topics that are gone have time.
+   */
   finishDeletion(group: ShareGroup): void {
     const { states, writer, logger } = this.#context;
     const { groupId, states: before } = group;
-    if (before.deleting.size === 0) return;
+    const gone = new Map(this.#goneOf(group));
+    const topicIds = [...before.deleting.keys()].filter((topicId) => !gone.has(topicId));
+    if (topicIds.length === 0) return;
     let value = before;
     const removed: Promise<void>[] = [];
-    for (const topicId of before.deleting.keys()) {
+    for (const topicId of topicIds) {
       value = withoutTopic(value, topicId);
       for (const topics of [before.initialized, before.initializing])
         for (const partition of topics.get(topicId)?.partitions ?? [])

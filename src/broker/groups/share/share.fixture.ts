@@ -7,6 +7,8 @@ export class MemoryStates implements ShareStates {
   readonly states = new Map<string, PartitionState>();
   failure: ErrorCode | null = null;
 
+  async loaded(): Promise<void> {}
+
   async initialize(key: SharePartitionKey, stateEpoch: number, startOffset: bigint): Promise<void> {
     if (this.failure !== null) throw new ApiError(this.failure);
     this.states.set(keyText(key), {
