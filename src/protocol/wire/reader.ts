@@ -10,6 +10,14 @@ const MAX_STRING_BYTES = 32767;
  */
 const MAX_ELEMENTS = 1_000_000;
 
+/**
+ * For V8 all strings of one length are the same to a map from this length on: thousands of them would be compared each with each, over all
+ * their bytes, which takes seconds.
+ */
+const UNHASHED_TEXT_BYTES = 16_384;
+/** What each of them counts for among the elements: a thousand are the most. */
+const UNHASHED_TEXT_ELEMENTS = 1_000;
+
 /** Names come again and again: texts of up to so many bytes are found among those that were read before, which takes half of what it takes to make them anew. */
 const KNOWN_TEXT_BYTES = 32;
 /** A power of two. */
@@ -329,6 +337,8 @@ export class Reader {
 
   /** Answers repeat names: what is no UTF-8 grows when it is written again, each byte to the three of U+FFFD, and has to fit. */
   #longText(at: number, end: number): string {
+    if (end - at >= UNHASHED_TEXT_BYTES) this.#elementsLeft -= UNHASHED_TEXT_ELEMENTS;
+    if (this.#elementsLeft < 0) throw new ProtocolError('too many strings of 16 KiB and more');
     const text = this.#asBuffer().toString('utf8', at, end);
     if ((end - at) * 3 > MAX_STRING_BYTES && Buffer.byteLength(text) > MAX_STRING_BYTES)
       throw new ProtocolError(`string of ${end - at} bytes that are no UTF-8`);

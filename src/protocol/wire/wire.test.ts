@@ -196,6 +196,14 @@ describe('Reader and Writer', () => {
     assert.throws(() => reader.compactArrayLength(1), /too many array elements/);
   });
 
+  it('limit how many texts are so long that maps compare each with each', () => {
+    const text = Buffer.alloc(16_384, 'x');
+    const length = Buffer.of(text.length >> 8, text.length & 0xff);
+    const reader = new Reader(Buffer.concat(Array.from({ length: 1_001 }, () => [length, text]).flat()));
+    for (let i = 0; i < 1_000; i++) assert.equal(reader.string().length, text.length);
+    assert.throws(() => reader.string(), /too many strings of 16 KiB and more/);
+  });
+
   it('skip tagged fields, and refuse those that do not fit', () => {
     const reader = new Reader(Uint8Array.of(2, 5, 1, 0xaa, 9, 0, 7));
     reader.skipTags();
