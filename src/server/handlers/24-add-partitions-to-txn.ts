@@ -49,7 +49,9 @@ export function addPartitionsToTxnHandler(
     response: addPartitionsToTxnResponse,
     async handle(request, { apiVersion }) {
       if (apiVersion >= HAS_TRANSACTIONS) {
-        const resultsByTransaction = request.transactions.map(async (addition) => ({
+        // As in Kafka, of a transaction that is named twice the last counts.
+        const additions = new Map(request.transactions.map((each) => [each.transactionalId, each]));
+        const resultsByTransaction = Array.from(additions.values(), async (addition) => ({
           transactionalId: addition.transactionalId,
           topicResults: await add(deps, addition, apiVersion),
         }));

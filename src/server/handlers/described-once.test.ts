@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import type { TopicNames } from '../../broker/groups/ports.ts';
 import { startStreams } from '../../broker/groups/streams/streams.fixture.ts';
-import { startTransactions } from '../../broker/transactions/coordinator.fixture.ts';
+import { identityOf, init, startTransactions } from '../../broker/transactions/coordinator.fixture.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import { offsetFetchHandler } from './09-offset-fetch.ts';
 import { describeGroupsHandler } from './15-describe-groups.ts';
+import { addPartitionsToTxnHandler } from './24-add-partitions-to-txn.ts';
 import { describeProducersHandler } from './61-describe-producers.ts';
 import { describeTransactionsHandler } from './65-describe-transactions.ts';
 import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
@@ -90,6 +91,24 @@ describe('what is named many times', () => {
       ['a', 'b'],
     );
     transactions.close();
+  });
+
+  it('is answered once: transactions that partitions are added to, by the last of them', async () => {
+    const broker = await startTransactions();
+    const producer = identityOf(await init(broker));
+    const topics: TopicNames = { partitionCount: () => 3, idOf: () => null, nameOf: () => null };
+    const handler = addPartitionsToTxnHandler({ transactions: broker.transactions, topics });
+    const { resultsByTransaction } = await call(handler, 4, {
+      transactions: [0, 1, 2].map((partition) => ({
+        ...{ transactionalId: 'tx', ...producer, verifyOnly: false },
+        topics: [{ name: 't', partitions: [partition] }],
+      })),
+    });
+    assert.deepEqual(
+      resultsByTransaction.map(({ topicResults }) => topicResults),
+      [[{ name: 't', resultsByPartition: [{ partitionIndex: 2, partitionErrorCode: 0 }] }]],
+    );
+    broker.transactions.close();
   });
 
   it('is described once: producers', async () => {
