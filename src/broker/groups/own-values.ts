@@ -1,5 +1,5 @@
 import type { KafabricConfig } from '../../config/index.ts';
-import type { Clock } from '../../util/clock.ts';
+import { type Clock, isPausing } from '../../util/clock.ts';
 
 /** The values that a group has of its own, by the keys of a GROUP resource. */
 export type OwnValues = ReadonlyMap<string, string>;
@@ -40,7 +40,7 @@ export function isAssignmentDue(
   { assignmentIntervalMs }: GroupTimes,
 ): boolean {
   if (assignmentTimestampMs === 0 || assignmentIntervalMs === 0) return true;
-  return clock.now() >= assignmentTimestampMs + assignmentIntervalMs;
+  return !isPausing(assignmentTimestampMs + assignmentIntervalMs, clock.now(), assignmentIntervalMs);
 }
 
 /** A group's own value, else the broker's. The limits may have been narrowed after the group got its value. */

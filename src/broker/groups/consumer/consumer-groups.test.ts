@@ -271,6 +271,23 @@ describe('consumer groups (KIP-848)', () => {
     assert.equal(groupOf(broker).subscriptions.resolved.size, 0);
   });
 
+  it('match and assign topics also when the clock was set back', async () => {
+    const times = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, assignmentIntervalMs: 1_000 };
+    const broker = await startConsumers({ 'events-1': 2 }, { consumer: { timesOf: () => times } });
+    const a = new TestMember(broker, 'a');
+    a.subscription = { subscribedTopicNames: null, subscribedTopicRegex: 'events-.*' };
+    await a.join();
+    await broker.clock.advance(1_000);
+    await settle(a);
+    assert.deepEqual(a.owned, all('events-1', 2));
+    broker.topics.set('events-2', 1);
+    broker.clock.standStill(-3_600_000);
+    await a.beat();
+    await settled();
+    await settle(a);
+    assert.deepEqual(a.owned, [...all('events-1', 2), ...all('events-2', 1)].sort());
+  });
+
   it('get no topics of regular expressions while they are read again', async () => {
     const broker = await startConsumers({ events: 6, audits: 2 });
     const { clock, log, topics } = broker;

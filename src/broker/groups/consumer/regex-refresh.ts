@@ -1,4 +1,5 @@
 import { SerialQueue } from '../../../backend/log/serial.ts';
+import { isPausing } from '../../../util/clock.ts';
 import type { ConsumerGroup } from './consumer-group.ts';
 import { sameTopics } from './consumer-member.ts';
 import type { ConsumerContext } from './context.ts';
@@ -31,7 +32,7 @@ export class RegexRefresh {
     if (this.#running.size >= WAITING_MAX) return;
     const [last] = subscriptions.resolved.values();
     const lastMs = last?.timestampMs ?? Number.NEGATIVE_INFINITY;
-    if (nowMs <= lastMs + REFRESH_INTERVAL_MIN_MS) return;
+    if (isPausing(lastMs + REFRESH_INTERVAL_MIN_MS, nowMs, REFRESH_INTERVAL_MIN_MS)) return;
     const { config, topics } = this.#context;
     const isDue =
       isNew ||
