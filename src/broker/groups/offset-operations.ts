@@ -126,7 +126,7 @@ export class OffsetOperations {
     // A group that only stores offsets begins with its first one.
     if (changes.length > 0 && !groups.has(groupId)) groups.set(groupId, new ClassicGroup(groupId, now));
     try {
-      await write(changes);
+      await write(lastOfEach(changes));
     } catch (failure) {
       for (const { response } of accepted) response.errorCode = offsetAppendError(failure);
       this.#removeIfUnused(groupId);
@@ -159,7 +159,7 @@ export class OffsetOperations {
         changes.push({ groupId, topic, partition, value: null });
     }
     try {
-      await log.write(changes);
+      await log.write(lastOfEach(changes));
       return ErrorCode.NONE;
     } catch (failure) {
       return offsetAppendError(failure);
@@ -264,4 +264,14 @@ export class OffsetOperations {
 /** Whether an offset is in another topic than that of the id, if both are known. */
 function isOfAnother({ topicId }: CommittedOffset, now: Uuid): boolean {
   return topicId !== ZERO_UUID && now !== ZERO_UUID && topicId !== now;
+}
+
+/** Of a partition that one request names many times the last change, which is all that would be left of them. */
+function lastOfEach(changes: readonly OffsetChange[]): readonly OffsetChange[] {
+  const byTopic = new Map<string, Map<number, OffsetChange>>();
+  for (const change of changes) {
+    const ofTopic = byTopic.get(change.topic) ?? new Map<number, OffsetChange>();
+    byTopic.set(change.topic, ofTopic.set(change.partition, change));
+  }
+  return Array.from(byTopic.values(), (ofTopic) => [...ofTopic.values()]).flat();
 }

@@ -96,6 +96,18 @@ describe('committing offsets', () => {
     assert.equal(stateOf(restarted), 'Empty');
   });
 
+  it('writes a partition that is named many times once, as it is named last', async () => {
+    const broker = await startGroups();
+    const partitions = [1n, 2n, 3n].map((committedOffset) => ({
+      ...{ partitionIndex: 0, committedOffset, committedLeaderEpoch: -1, committedMetadata: '' },
+    }));
+    const topic = { name: 'events', topicId: '', partitions };
+    const request = createOffsetCommitRequest({ groupId: GROUP, topics: [topic, topic] });
+    await commitOffsets(broker.groups, names, request, 9);
+    assert.equal(broker.log.records.length, 1);
+    assert.deepEqual(committed(broker), ['events-0:3']);
+  });
+
   it('takes members of the current generation only', async () => {
     const broker = await startGroups();
     const [member] = await stableGroup(broker, ['a']);
