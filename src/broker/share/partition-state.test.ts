@@ -25,6 +25,20 @@ describe('batches of a state', () => {
     );
   });
 
+  it('are put over each other in a time in proportion to their number, however they overlap', () => {
+    let looks = 0;
+    const count = 2_000;
+    const nested = Array.from({ length: count }, (_, i) => ({
+      ...{ firstOffset: BigInt(i), deliveryState: AVAILABLE, deliveryCount: i },
+      get lastOffset() {
+        looks++;
+        return BigInt(2 * count - i);
+      },
+    }));
+    assert.equal(combineBatches([], nested, 0n).length, 2 * count - 1);
+    assert.ok(looks < 50 * count, `${looks} looks at ${count} batches`);
+  });
+
   it('say of each offset what is furthest', () => {
     const random = new SeededRandom(3);
     const make = () =>

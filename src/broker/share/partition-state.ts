@@ -58,15 +58,15 @@ export function combineBatches(
   const bounds = [...new Set(all.flatMap(({ firstOffset, lastOffset }) => [firstOffset, lastOffset + 1n]))];
   bounds.sort(compare);
   const combined: StateBatch[] = [];
-  let active: StateBatch[] = [];
+  const begun = new BegunBatches();
   let next = 0;
   for (let i = 0; i + 1 < bounds.length; i++) {
     const from = bounds[i]!;
     const end = bounds[i + 1]!;
-    active = active.filter(({ lastOffset }) => lastOffset >= from);
-    while (next < all.length && all[next]!.firstOffset <= from) active.push(all[next++]!);
-    if (active.length === 0 || end <= startOffset) continue;
-    const { deliveryState, deliveryCount } = active.reduce((a, b) => (isAhead(b, a) ? b : a));
+    while (next < all.length && all[next]!.firstOffset <= from) begun.add(all[next++]!);
+    const furthest = begun.furthestAt(from);
+    if (furthest === undefined || end <= startOffset) continue;
+    const { deliveryState, deliveryCount } = furthest;
     const firstOffset = from < startOffset ? startOffset : from;
     const last = combined[combined.length - 1];
     const follows =
@@ -78,6 +78,41 @@ export function combineBatches(
     else combined.push({ firstOffset, lastOffset: end - 1n, deliveryState, deliveryCount });
   }
   return combined;
+}
+
+/** Batches that begin at an offset or before it: a heap, with the one that is furthest on top, as any number may overlap. */
+class BegunBatches {
+  readonly #heap: StateBatch[] = [];
+
+  add(batch: StateBatch): void {
+    const heap = this.#heap;
+    let at = heap.push(batch) - 1;
+    for (let above = (at - 1) >> 1; at > 0 && isAhead(batch, heap[above]!); above = (at - 1) >> 1) {
+      heap[at] = heap[above]!;
+      at = above;
+    }
+    heap[at] = batch;
+  }
+
+  /** The one that is furthest of those that reach to the offset; the others on top of it are forgotten. */
+  furthestAt(offset: bigint): StateBatch | undefined {
+    while (this.#heap.length > 0 && this.#heap[0]!.lastOffset < offset) this.#removeTop();
+    return this.#heap[0];
+  }
+
+  #removeTop(): void {
+    const heap = this.#heap;
+    const batch = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (let below = 1; below < heap.length; below = 2 * at + 1) {
+      if (below + 1 < heap.length && isAhead(heap[below + 1]!, heap[below]!)) below++;
+      if (!isAhead(heap[below]!, batch)) break;
+      heap[at] = heap[below]!;
+      at = below;
+    }
+    heap[at] = batch;
+  }
 }
 
 function isAhead(a: StateBatch, b: StateBatch): boolean {
