@@ -15,9 +15,17 @@ import {
   describeConfigsResponse,
 } from '../../protocol/generated/describe-configs-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { duplicatesOf } from './duplicates.ts';
 
 /** Keys that one answer may be made of: a resource of five bytes in the request is fifty thousand in it. */
 const DESCRIBED_KEYS_MAX = 1_000_000;
+/** For so many each resource counts at least, as one of few keys, or none, takes its time too. */
+const COUNTED_KEYS_MIN = 50;
+
+interface Resource {
+  readonly resourceType: number;
+  readonly resourceName: string;
+}
 
 /** DescribeConfigs 1-4: every key with its default, source, type and documentation; of loggers their levels. */
 export function describeConfigsHandler(deps: {
@@ -33,14 +41,25 @@ export function describeConfigsHandler(deps: {
     handle(request) {
       let described = 0;
       const counted = <T>(keys: T[]): T[] => {
-        described += keys.length;
+        described += Math.max(0, keys.length - COUNTED_KEYS_MIN);
+        return keys;
+      };
+      const repeated = duplicatesOf(request.resources.map(keyOf));
+      /** Of what is named again and again. */
+      const known = new Map<string, DescribedConfig[]>();
+      const describe = (resource: Resource): DescribedConfig[] => {
+        const key = keyOf(resource);
+        const keys =
+          known.get(key) ?? describeResource(deps.metadata, resource.resourceType, resource.resourceName);
+        if (repeated.has(key)) known.set(key, keys);
         return keys;
       };
       return describeConfigsResponse.create({
         results: request.resources.map(({ resourceType, resourceName, configurationKeys }) => {
           const resource = { resourceType, resourceName };
           try {
-            if (described >= DESCRIBED_KEYS_MAX)
+            described += COUNTED_KEYS_MIN;
+            if (described > DESCRIBED_KEYS_MAX)
               throw new ApiError(ErrorCode.POLICY_VIOLATION, 'Excessively large number of keys per request.');
             const wanted = new Set(configurationKeys ?? []);
             const isWanted = (name: string) => wanted.size === 0 || wanted.has(name);
@@ -49,7 +68,7 @@ export function describeConfigsHandler(deps: {
                 ? counted(deps.loggers.describe(resourceName))
                     .filter(({ name }) => isWanted(name))
                     .map(loggerResult)
-                : counted(describeResource(deps.metadata, resourceType, resourceName))
+                : counted(describe(resource))
                     .filter(({ definition }) => isWanted(definition.name))
                     .map((key) => keyResult(key, request));
             return createDescribeConfigsResult({ ...resource, errorMessage: '', configs });
@@ -65,6 +84,10 @@ export function describeConfigsHandler(deps: {
       });
     },
   };
+}
+
+function keyOf({ resourceType, resourceName }: Resource): string {
+  return `${resourceType}:${resourceName}`;
 }
 
 function loggerResult(logger: { readonly name: string; readonly value: string }) {

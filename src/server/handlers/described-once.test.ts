@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
+import { ConfigManager } from '../../broker/configs/config-manager.ts';
 import type { TopicNames } from '../../broker/groups/ports.ts';
 import { startStreams } from '../../broker/groups/streams/streams.fixture.ts';
+import { MemoryMetadataLog, startBroker } from '../../broker/metadata/metadata.fixture.ts';
+import { ResourceType } from '../../broker/metadata/state.ts';
 import { identityOf, init, startTransactions } from '../../broker/transactions/coordinator.fixture.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import { offsetFetchHandler } from './09-offset-fetch.ts';
 import { describeGroupsHandler } from './15-describe-groups.ts';
 import { addPartitionsToTxnHandler } from './24-add-partitions-to-txn.ts';
+import { describeConfigsHandler } from './32-describe-configs.ts';
 import { describeProducersHandler } from './61-describe-producers.ts';
 import { describeTransactionsHandler } from './65-describe-transactions.ts';
 import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
@@ -133,5 +138,18 @@ describe('what is named many times', () => {
         ['u', [0]],
       ],
     );
+  });
+
+  it('is described as far as that takes a limited time: configurations', async () => {
+    const { metadata } = await startBroker(new MemoryMetadataLog());
+    const { loggers } = new ConfigManager(metadata);
+    const named = (resourceName: string) => ({
+      ...{ resourceType: ResourceType.TOPIC, resourceName, configurationKeys: null },
+    });
+    const { results } = await call(describeConfigsHandler({ metadata, loggers }), 4, {
+      resources: Array.from({ length: 20_001 }, (_, i) => named(`t${i}`)),
+    });
+    assert.equal(results[19_999]!.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    assert.equal(results[20_000]!.errorCode, ErrorCode.POLICY_VIOLATION);
   });
 });
