@@ -37,30 +37,44 @@ export function alterShareGroupOffsetsHandler(deps: {
         });
       // As in Kafka, a topic that is named twice is answered once, with everything that is said of it.
       const responses = new Map<string, ResponseTopic>();
-      const parts = topics.flatMap(({ topicName, partitions }) => {
+      /** Of a partition that is named several times the last offset counts. */
+      const parts = new Map<string, Part>();
+      for (const { topicName, partitions } of topics) {
         const topicId = deps.topics.idOf(topicName);
         const count = deps.topics.partitionCount(topicName) ?? 0;
         const response =
           responses.get(topicName) ??
           createAlterShareGroupOffsetsResponseTopic({ topicName, topicId: topicId ?? ZERO_UUID });
         responses.set(topicName, response);
-        return partitions.flatMap(({ partitionIndex: partition, startOffset }) => {
+        for (const { partitionIndex: partition, startOffset } of partitions) {
           const answer = unknownPartition(partition);
           response.partitions.push(answer);
-          return topicId !== null && partition >= 0 && partition < count
-            ? [{ topicId, name: topicName, partition, startOffset, answer }]
-            : [];
-        });
-      });
+          if (topicId === null || partition < 0 || partition >= count) continue;
+          const key = `${topicId}:${partition}`;
+          const answers = parts.get(key)?.answers ?? [];
+          answers.push(answer);
+          parts.set(key, { topicId, name: topicName, partition, startOffset, answers });
+        }
+      }
+      const wanted = [...parts.values()];
       try {
-        const outcomes = await shard.shares.offsets.alter(groupId, parts);
-        for (const [i, outcome] of outcomes.entries()) Object.assign(parts[i]!.answer, outcome);
+        const outcomes = await shard.shares.offsets.alter(groupId, wanted);
+        for (const [i, outcome] of outcomes.entries())
+          for (const answer of wanted[i]!.answers) Object.assign(answer, outcome);
       } catch (error) {
         return createAlterShareGroupOffsetsResponse(shareRefusal(error));
       }
       return createAlterShareGroupOffsetsResponse({ responses: [...responses.values()] });
     },
   };
+}
+
+interface Part {
+  readonly topicId: string;
+  readonly name: string;
+  readonly partition: number;
+  readonly startOffset: bigint;
+  readonly answers: ReturnType<typeof unknownPartition>[];
 }
 
 function unknownPartition(partitionIndex: number) {

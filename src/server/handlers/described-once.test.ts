@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ConfigManager } from '../../broker/configs/config-manager.ts';
+import { startGroups, topicId } from '../../broker/groups/coordinator.fixture.ts';
 import type { TopicNames } from '../../broker/groups/ports.ts';
+import { MemoryStates, testShares } from '../../broker/groups/share/share.fixture.ts';
 import { startStreams } from '../../broker/groups/streams/streams.fixture.ts';
 import { MemoryMetadataLog, startBroker } from '../../broker/metadata/metadata.fixture.ts';
 import { ResourceType } from '../../broker/metadata/state.ts';
@@ -18,6 +20,7 @@ import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
 import { shareGroupDescribeHandler } from './77-share-group-describe.ts';
 import { streamsGroupDescribeHandler } from './89-streams-group-describe.ts';
 import { describeShareGroupOffsetsHandler } from './90-describe-share-group-offsets.ts';
+import { alterShareGroupOffsetsHandler } from './91-alter-share-group-offsets.ts';
 import { call } from './handler.fixture.ts';
 
 /** An answer may be thousands of times as long as what it is about. */
@@ -84,6 +87,27 @@ describe('what is named many times', () => {
     });
     assert.deepEqual(fetched.groups.map(told), [once, once, once.map(([name]) => [name, []])]);
     assert.deepEqual(told(await call(handler, 5, { groupId: 'g', topics: wanted })), once);
+  });
+
+  it('is carried out once: where share groups are to begin', async () => {
+    const states = new MemoryStates();
+    let made = 0;
+    const initialize = states.initialize.bind(states);
+    states.initialize = (...state) => {
+      made++;
+      return initialize(...state);
+    };
+    const { groups } = await startGroups(undefined, {}, undefined, { share: testShares(states) });
+    const topics: TopicNames = { partitionCount: () => 4, idOf: topicId, nameOf: () => null };
+    const partitions = [1n, 2n, 3n].map((startOffset) => ({ partitionIndex: 0, startOffset }));
+    const { responses } = await call(alterShareGroupOffsetsHandler({ groups, topics }), 0, {
+      ...{ groupId: 'g', topics: [{ topicName: 'events', partitions }] },
+    });
+    assert.deepEqual(
+      responses[0]!.partitions.map(({ errorCode }) => errorCode),
+      [0, 0, 0],
+    );
+    assert.deepEqual([made, [...states.states.values()][0]!.startOffset], [1, 3n]);
   });
 
   it('is described once: transactions', async () => {

@@ -7,15 +7,19 @@ const SECOND = 'AAAAAAAAAAAAAAAAAAAABg';
 describe('requests of the share coordinator', () => {
   const offsets = (...partitions: [partition: number, offset: number][]) =>
     partitions.map(([partition, offset]) => ({ partition, offset }));
+  let carriedOut = 0;
   const ask = (...topics: { topicId: string; partitions: { partition: number; offset: number }[] }[]) =>
     forEachState(
       'group',
       topics,
       (result) => result,
-      async (_, { offset }) => ({ offset }),
+      async (_, { offset }) => {
+        carriedOut++;
+        return { offset };
+      },
     );
 
-  it('are answered once, by the last, where something is named twice', async () => {
+  it('are carried out and answered once, the last of them, where something is named twice', async () => {
     const results = await ask(
       { topicId: FIRST, partitions: offsets([0, 1], [1, 2], [0, 3]) },
       { topicId: SECOND, partitions: offsets([0, 4]) },
@@ -25,6 +29,7 @@ describe('requests of the share coordinator', () => {
       { topicId: FIRST, partitions: offsets([0, 3], [1, 5]) },
       { topicId: SECOND, partitions: offsets([0, 4]) },
     ]);
+    assert.equal(carriedOut, 3);
   });
 
   it('have no results where a topic has no partitions', async () => {

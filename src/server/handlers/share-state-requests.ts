@@ -18,8 +18,8 @@ export function assertPartition(topics: TopicNames, { topicId, partition }: Shar
 
 /**
  * Carries out a request of the share coordinator's for each partition. `create` makes a result of what the action resolves with, or of the
- * error that it rejects with. As in Kafka nothing is done without a group, or where a topic has no partitions, and what is named twice has
- * one result: the last.
+ * error that it rejects with. As in Kafka nothing is done without a group, or where a topic has no partitions. Of what is named several times
+ * the last is carried out.
  */
 export async function forEachState<P extends { partition: number }, R>(
   groupId: string,
@@ -40,16 +40,16 @@ export async function forEachState<P extends { partition: number }, R>(
       return create({ partition, errorCode, errorMessage });
     }
   };
-  const byTopic = new Map<string, Map<number, Promise<R>>>();
+  const byTopic = new Map<string, Map<number, P>>();
   for (const { topicId, partitions } of topics) {
-    const results = byTopic.get(topicId) ?? new Map<number, Promise<R>>();
-    byTopic.set(topicId, results);
-    for (const request of partitions) results.set(request.partition, one(topicId, request));
+    const last = byTopic.get(topicId) ?? new Map<number, P>();
+    byTopic.set(topicId, last);
+    for (const request of partitions) last.set(request.partition, request);
   }
   return Promise.all(
-    Array.from(byTopic, async ([topicId, results]) => ({
+    Array.from(byTopic, async ([topicId, last]) => ({
       topicId,
-      partitions: await Promise.all(results.values()),
+      partitions: await Promise.all(Array.from(last.values(), (request) => one(topicId, request))),
     })),
   );
 }
