@@ -50,6 +50,8 @@ export class Consumer implements AsyncIterable<Event> {
   /** Null: nobody has closed it. */
   #closing: Promise<void> | null = null;
   #failure: DirectError | null = null;
+  /** Null: it has not told its failure yet, or has none. */
+  #leaving: Promise<void> | null = null;
   #wakePull: () => void = () => undefined;
   /** Pulls take events in the order in which they were called. */
   readonly #pulls = new Turns();
@@ -98,7 +100,10 @@ export class Consumer implements AsyncIterable<Event> {
     return this.#positions.partitions;
   }
 
-  /** Why it has ended: what every pull rejects with, once what was fetched before is pulled. Null: it goes on. */
+  /**
+   * Why it has ended: what every pull rejects with, once what was fetched before is pulled. The first that does has it commit, and leave its group. Null: it
+   * goes on.
+   */
   get failure(): DirectError | null {
     return this.#failure;
   }
@@ -179,7 +184,11 @@ export class Consumer implements AsyncIterable<Event> {
    * acknowledged since is forgotten.
    */
   rewind({ signal }: Abortable = {}): Promise<void> {
-    return unlessAborted(() => this.#reader.rewind(), 'rewind', signal);
+    const rewind = async () => {
+      if (this.#failure !== null) throw this.#failure;
+      await this.#reader.rewind();
+    };
+    return unlessAborted(rewind, 'rewind', signal);
   }
 
   /**
@@ -224,10 +233,12 @@ export class Consumer implements AsyncIterable<Event> {
       });
     const topics = await this.#subscription.open(names);
     if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
+    if (this.#failure !== null) throw this.#failure;
     if (this.#group !== null) {
       await this.#revoke();
       await this.#group.close();
       if (this.#closed) return;
+      if (this.#failure !== null) throw this.#failure;
       this.#subscription.use(topics);
       this.#join(this.#options.groupId!);
     } else if (this.#started) {
@@ -272,6 +283,7 @@ export class Consumer implements AsyncIterable<Event> {
     this.#closed = true;
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
     this.#reader.close();
+    await this.#leaving;
     await this.#commitAtLast();
     await this.#group?.close();
     await this.#queue.landed();
@@ -295,7 +307,10 @@ export class Consumer implements AsyncIterable<Event> {
       if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
       const { head } = this.#queue;
       if (head?.isTold) return this.#queue.take();
-      if (head === undefined && this.#failure !== null) throw this.#failure;
+      if (head === undefined && this.#failure !== null) {
+        this.#leaving ??= this.#leave();
+        throw this.#failure;
+      }
       const waitMs = deadline === null ? null : deadline - monotonicMs();
       if (waitMs !== null && waitMs <= 0) return null;
       const changed = new Promise<void>((resolve) => {
@@ -360,6 +375,13 @@ export class Consumer implements AsyncIterable<Event> {
     this.#reader.revoke();
   }
 
+  /** It has ended, and nobody pulls what was fetched before: others get its partitions. */
+  async #leave(): Promise<void> {
+    if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
+    await this.#revoke();
+    await this.#group?.close();
+  }
+
   /** While the partitions are still this member's: what is not committed then is delivered again. */
   #commitAtLast(): Promise<void> {
     const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
@@ -377,7 +399,9 @@ export class Consumer implements AsyncIterable<Event> {
   }
 
   #fail(error: unknown): void {
-    this.#failure ??= asDirectError(error, 'pull');
+    if (this.#failure !== null) return;
+    this.#failure = asDirectError(error, 'pull');
+    this.#reader.end();
     this.#wakePull();
   }
 }

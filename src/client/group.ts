@@ -102,9 +102,11 @@ export class GroupMember {
   }
 
   async #leave(): Promise<void> {
-    if (this.#memberId !== '') {
+    const memberId = this.#memberId;
+    if (memberId !== '') {
+      this.#memberId = '';
       const { groupId } = this.#options;
-      const leaving = [{ memberId: this.#memberId, groupInstanceId: null, reason: 'closed' }];
+      const leaving = [{ memberId, groupInstanceId: null, reason: 'closed' }];
       const body = { groupId, memberId: '', members: leaving };
       await this.#call(leaveGroupRequest, leaveGroupResponse, body, VERSIONS.leave).catch(() => undefined);
     }

@@ -176,11 +176,16 @@ export class PartitionReader {
     this.positions.release();
   }
 
-  /** Nothing is fetched any more. */
-  close(): void {
+  /** Nothing is fetched any more; what was can be pulled. */
+  end(): void {
     this.#closed = true;
     this.#options.subscription.end();
     this.#fetcher.close();
+  }
+
+  /** As `end`, and nothing can be pulled. */
+  close(): void {
+    this.end();
     this.#forgetFetched();
   }
 
