@@ -4,7 +4,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Client, Consumer, DataSelectorSpec, Event, FormModule } from '../../src/client/index.ts';
+import type {
+  Client,
+  Consumer,
+  DataSelectorSpec,
+  Event,
+  FormModule,
+  TopicForm,
+} from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
 import { readMetric } from '../harness/metrics.ts';
@@ -141,6 +148,51 @@ describe('forms and selectors that are stored at the gateway', () => {
     await client.groups.setDataSelector('noticing', { type: 'module', module: './unknown.mjs' });
     await assert.rejects(consumer.pull(PULL), { code: 'MODULE' });
     for (const one of [producer, consumer]) await one.close();
+    own.close();
+  });
+
+  it('code that is asynchronous is refused with what to do, and no rejection of it is left to nobody', async () => {
+    const later = (async () => Promise.reject(new Error('later'))) as never;
+    const custom = {
+      validators: { later },
+      serializers: {
+        writes: { serialize: later, deserialize: () => null },
+        reads: { serialize: () => Buffer.from('{}'), deserialize: later },
+      },
+      partitionSelectors: { later },
+    };
+    const refused = { code: 'INVALID_ARGUMENT', message: /a promise; it has to return its result itself/ };
+    const own = await gateway.connect({ custom });
+    const forms: Partial<TopicForm>[] = [
+      { validator: { type: 'custom', name: 'later' } },
+      { serializer: { type: 'custom', name: 'writes' } },
+      { partitionSelector: { type: 'custom', name: 'later' } },
+    ];
+    for (const [i, form] of forms.entries()) {
+      const producer = (await own.createTopic(`asynchronous-${i}`, form)).producer();
+      await assert.rejects(producer.push({ t: 1 }), refused);
+      await producer.close();
+    }
+    const topics = await Promise.all([
+      own.createTopic('asynchronous', { serializer: { type: 'custom', name: 'reads' } }),
+      own.createTopic('synchronous'),
+    ]);
+    for (const topic of topics) {
+      const producer = topic.producer();
+      await producer.push({ t: 1 }, content(SIZE));
+      await producer.close();
+    }
+    const reading = topics[0]!.consumer();
+    const event = (await reading.pull(PULL))!;
+    assert.throws(() => event.metadata, refused);
+    const selecting = topics[1]!.consumer({ select: later });
+    const placing = topics[1]!.consumer({ select: 'all', broker: later });
+    for (const one of [selecting, placing]) await assert.rejects(one.pull(PULL), refused);
+    for (const one of [reading, selecting, placing]) await one.close();
+    const schema = { $async: true, type: 'object' };
+    await assert.rejects(own.createTopic('async-schema', { validator: { type: 'json-schema', schema } }), {
+      code: 'INVALID_ARGUMENT',
+    });
     own.close();
   });
 

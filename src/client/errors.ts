@@ -153,6 +153,20 @@ export function textOf(thrown: unknown): string {
   }
 }
 
+/**
+ * What code of the application has returned, which is used at once.
+ * @param what for people, in errors: "the data selector"
+ * @throws DirectError INVALID_ARGUMENT for a promise; should that reject, nobody else is told
+ */
+export function atOnce<T>(returned: T, what: string): T {
+  if (!(returned instanceof Promise)) return returned;
+  returned.catch(() => undefined);
+  throw new DirectError('INVALID_ARGUMENT', 'it returned a promise', {
+    doing: `call ${what}`,
+    todo: 'it has to return its result itself, and cannot be asynchronous',
+  });
+}
+
 /** Whether a topic, or a partition of it, was not found. */
 export function isUnknownTopic(error: unknown): error is DirectError {
   return error instanceof DirectError && error.broker === 'UNKNOWN_TOPIC_OR_PARTITION';

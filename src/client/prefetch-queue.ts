@@ -1,6 +1,6 @@
 import type { DataBroker } from './consumer-options.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
-import { asDirectError } from './errors.ts';
+import { asDirectError, atOnce } from './errors.ts';
 import type { Event } from './event.ts';
 import { Fifo } from './fifo.ts';
 import type { Awaiting } from './get-line.ts';
@@ -312,7 +312,8 @@ export class PrefetchQueue {
         return;
       }
       entry.dataBytes = bytes;
-      event.select(ranges, broker?.(event.metadata, event.descriptor, entry.dataBytes), entry);
+      const target = broker && atOnce(broker(event.metadata, event.descriptor, bytes), 'the data broker');
+      event.select(ranges, target, entry);
     } catch (error) {
       entry.failed(
         asDirectError(error, `select data of ${event.topic}-${event.partition}`, 'INVALID_ARGUMENT'),

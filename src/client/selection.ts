@@ -8,7 +8,7 @@ import {
   type Selection,
   type SelectorRule,
 } from '../protocol/forms/data-selector.ts';
-import { DirectError } from './errors.ts';
+import { atOnce, DirectError } from './errors.ts';
 
 export type { Condition, DataSelectorSpec, DeclarativeSelector, Limits, Range, Selection, SelectorRule };
 
@@ -104,7 +104,8 @@ export type EventSelector = (event: Selectable) => Selection;
 
 /** A selector that is a function, or none that is code. */
 export function selectorOf(selector: DataSelector | DeclarativeSelector | Selection): EventSelector {
-  if (typeof selector === 'function') return ({ metadata, descriptor }) => selector(metadata, descriptor);
+  if (typeof selector === 'function')
+    return ({ metadata, descriptor }) => atOnce(selector(metadata, descriptor), 'the data selector');
   if (typeof selector === 'string' || Array.isArray(selector) || 'offset' in selector)
     return () => selector as Selection;
   const { rules = [], otherwise = 'none' } = selector as DeclarativeSelector;

@@ -73,6 +73,7 @@ function jsonSchemaValidator(schema: object): Validator {
   const ajv = new Ajv({ strict: false });
   try {
     const check = ajv.compile(schema);
+    if ('$async' in check) throw new Error('it is an asynchronous one');
     return (metadata) => (check(metadata) ? null : ajv.errorsText(check.errors, { dataVar: 'metadata' }));
   } catch (cause) {
     throw new DirectError('INVALID_ARGUMENT', `not a JSON Schema (${(cause as Error).message})`, {

@@ -5,7 +5,7 @@ import type { Cluster, TopicInfo } from './cluster.ts';
 import { alterConfigs, describeConfigs } from './configs.ts';
 import { Consumer } from './consumer.ts';
 import type { ConsumerOptions } from './consumer-options.ts';
-import { type Abortable, DirectError, textOf, unlessAborted } from './errors.ts';
+import { type Abortable, atOnce, DirectError, textOf, unlessAborted } from './errors.ts';
 import type { FormCode } from './form-code.ts';
 import { Producer } from './producer.ts';
 import type { ProducerOptions } from './producer-options.ts';
@@ -72,10 +72,10 @@ export class TopicHandle {
   serialize(metadata: unknown): Uint8Array | string {
     try {
       const { validate, serializer, textOf } = this.#open;
-      const problem = validate(metadata);
+      const problem = atOnce(validate(metadata), 'the validator');
       if (problem !== null && problem !== undefined) throw this.#invalid(problem);
       if (textOf !== null) return textOf(metadata);
-      const bytes = serializer.serialize(metadata);
+      const bytes = atOnce(serializer.serialize(metadata), 'the serializer');
       if (!(bytes instanceof Uint8Array)) throw this.#invalid('its serializer gave no Uint8Array');
       // Raw metadata is the application's, and a serializer may use its memory again.
       return Buffer.from(bytes);
@@ -87,7 +87,7 @@ export class TopicHandle {
   /** Metadata as it came in. @param event of which it is, for errors @throws DirectError INVALID_METADATA */
   deserialize(bytes: Uint8Array, event?: { readonly partition: number; readonly offset: bigint }): unknown {
     try {
-      return this.#open.serializer.deserialize(bytes);
+      return atOnce(this.#open.serializer.deserialize(bytes), 'the serializer');
     } catch (cause) {
       const where = event === undefined ? this.name : `${this.name}-${event.partition} at ${event.offset}`;
       throw unusable(`read metadata of ${where}`, 'it cannot be read', cause);
@@ -103,7 +103,7 @@ export class TopicHandle {
         todo: 'give it as options.partition',
       });
     try {
-      return selectPartition(metadata, key, this.partitions);
+      return atOnce(selectPartition(metadata, key, this.partitions), 'the partition selector');
     } catch (cause) {
       throw unusable(`push to ${this.name}`, 'no partition can be chosen for it', cause);
     }
