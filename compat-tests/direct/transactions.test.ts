@@ -62,6 +62,9 @@ describe('transactions of the direct API', () => {
         assert.deepEqual(await numbersIn(topic, 'uncommitted'), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         await assert.rejects(producer.push({ n: 1 }), { code: 'INVALID_ARGUMENT' });
         await producer.transaction(async () => 'nothing was done');
+        const { signal } = new AbortController();
+        const done = () => 'nothing was waited for' as never;
+        assert.equal(await producer.transaction(done, { signal }), 'nothing was waited for');
         await producer.close();
       });
     });

@@ -201,7 +201,9 @@ export class Producer {
   ): Promise<T> {
     const transaction = await this.beginTransaction({ signal });
     try {
-      const result = await unlessAborted(() => work(transaction), `produce to ${this.#topic.name}`, signal);
+      // In JavaScript it may have nothing to wait for.
+      const working = async () => work(transaction);
+      const result = await unlessAborted(working, `produce to ${this.#topic.name}`, signal);
       await transaction.commit();
       return result;
     } catch (error) {
