@@ -12,7 +12,9 @@ describe('transactions of the direct API', () => {
   let gateway: DirectGateway;
 
   before(async () => {
-    gateway = await startDirectGateway();
+    gateway = await startDirectGateway({
+      'transaction.abort.timed.out.transaction.cleanup.interval.ms': '100',
+    });
   });
   after(() => gateway?.broker.stop());
 
@@ -100,13 +102,34 @@ describe('transactions of the direct API', () => {
         await open.push({ n: 2 }, content(SIZES[2]!, 2));
         await open.commit();
       })(),
-      { code: 'FENCED' },
+      { code: 'ABORTABLE', broker: 'INVALID_PRODUCER_EPOCH' },
     );
     await assert.rejects(open.abort(), { code: 'FENCED' });
     await assert.rejects(first.beginTransaction(), { code: 'FENCED' });
     await first.close();
     assert.deepEqual(await numbersIn(topic, 'committed'), [1]);
     await second.close();
+    client.close();
+  });
+
+  it('can be aborted when they took too long, and the producer goes on', async () => {
+    const client = await gateway.connect();
+    const topic = await client.createTopic('slow');
+    const producer = topic.producer({ transactionalId: 'slow', transactionTimeoutMs: 300 });
+    const slow = await producer.beginTransaction();
+    const pushing = async () => {
+      for (;;) {
+        await slow.push({ n: 0 }, content(SIZES[0]!, 0));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    const timedOut = { code: 'ABORTABLE', broker: 'INVALID_PRODUCER_EPOCH' };
+    await assert.rejects(pushing(), timedOut);
+    await assert.rejects(slow.commit(), timedOut);
+    await slow.abort();
+    await producer.transaction((tx) => tx.push({ n: 1 }, content(SIZES[1]!, 1)));
+    assert.deepEqual(await numbersIn(topic, 'committed'), [1]);
+    await producer.close();
     client.close();
   });
 

@@ -98,12 +98,13 @@ const CODES: ReadonlyMap<number, DirectErrorCode> = new Map<number, DirectErrorC
   [ErrorCode.UNKNOWN_TOPIC_ID, 'DELETED'],
   [ErrorCode.DELEGATION_TOKEN_EXPIRED, 'EXPIRED'],
   [ErrorCode.PRODUCER_FENCED, 'FENCED'],
-  [ErrorCode.INVALID_PRODUCER_EPOCH, 'FENCED'],
   [ErrorCode.FENCED_INSTANCE_ID, 'FENCED'],
   [ErrorCode.TRANSACTION_COORDINATOR_FENCED, 'FENCED'],
-  [ErrorCode.INVALID_PRODUCER_ID_MAPPING, 'FENCED'],
   [ErrorCode.INVALID_TXN_STATE, 'ABORTABLE'],
   [ErrorCode.TRANSACTION_ABORTABLE, 'ABORTABLE'],
+  // As Kafka's clients take them: whether the producer was fenced is told when it aborts, or begins anew.
+  [ErrorCode.INVALID_PRODUCER_EPOCH, 'ABORTABLE'],
+  [ErrorCode.INVALID_PRODUCER_ID_MAPPING, 'ABORTABLE'],
   [ErrorCode.INVALID_UPDATE_VERSION, 'CONFLICT'],
 ]);
 
@@ -117,6 +118,10 @@ const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([
   [ErrorCode.INVALID_RECORD, 'see the message for the record at fault'],
   [ErrorCode.GROUP_ID_NOT_FOUND, '`kafabric groups list` shows those that there are'],
   [ErrorCode.NON_EMPTY_GROUP, 'stop its consumers first'],
+  [
+    ErrorCode.INVALID_PRODUCER_EPOCH,
+    'abort the transaction and begin anew: it took longer than transactionTimeoutMs, or another producer has the id',
+  ],
   [
     ErrorCode.INVALID_TRANSACTION_TIMEOUT,
     'lower transactionTimeoutMs, or raise transaction.max.timeout.ms of the gateway',

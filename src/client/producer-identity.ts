@@ -29,20 +29,25 @@ export async function newIdentity(cluster: Cluster, doing: string): Promise<Prod
   return { producerId, producerEpoch };
 }
 
-/** The id of a transactional producer, in a new epoch: producers before it are fenced, and their open transaction is ended. */
+/**
+ * The id of a transactional producer, in a new epoch: producers before it are fenced, and their open transaction is ended.
+ * @param before as whom it goes on: rejects with FENCED when another producer has begun since. Null: whoever was before
+ */
 export function transactionalIdentity(
   cluster: Cluster,
   transactionalId: string,
   transactionTimeoutMs: number,
   timeoutMs: number,
+  before: ProducerIdentity | null,
 ): Promise<ProducerIdentity> {
+  const { producerId: expectedId = -1n, producerEpoch: expectedEpoch = -1 } = before ?? {};
   const doing = `begin as transactional producer ${transactionalId}`;
   const coordinator = new CoordinatorLink(cluster, 'transaction', transactionalId, 'control');
   return withRetries(monotonicMs() + timeoutMs, async () => {
     const { errorCode, producerId, producerEpoch } = await coordinator.call(
       initProducerIdRequest,
       initProducerIdResponse,
-      { transactionalId, transactionTimeoutMs, producerId: -1n, producerEpoch: -1 },
+      { transactionalId, transactionTimeoutMs, producerId: expectedId, producerEpoch: expectedEpoch },
       { version: INIT_PRODUCER_ID_VERSION, doing, errorsOf: (answer) => [answer.errorCode] },
     );
     if (errorCode !== 0) throw brokerError(errorCode, null, doing);

@@ -8,6 +8,10 @@ import { Transactions } from './transactions.ts';
 /** A coordinator of everything, that takes offsets when the test says so. */
 class FakeCluster {
   readonly epochsOfOffsets: number[] = [];
+  /** As whom a producer began. */
+  readonly begunAs: bigint[] = [];
+  /** Whether it has forgotten the id by the time at which a transaction ends. */
+  isForgetful = false;
   isLoading = true;
   ends = 0;
   #epoch = 0;
@@ -19,7 +23,12 @@ class FakeCluster {
   forgetCoordinator(): void {}
 
   #answer(kind: string, body: Body): object {
-    if ('committed' in body) this.ends++;
+    if ('committed' in body) {
+      this.ends++;
+      if (this.isForgetful) return { errorCode: ErrorCode.INVALID_PRODUCER_ID_MAPPING };
+    } else if (kind === 'transaction') {
+      this.begunAs.push(body.producerId);
+    }
     if (kind === 'transaction') return { errorCode: 0, producerId: 1n, producerEpoch: this.#epoch++ };
     const errorCode = this.isLoading ? ErrorCode.COORDINATOR_LOAD_IN_PROGRESS : ErrorCode.NONE;
     if (!this.isLoading) this.epochsOfOffsets.push(body.producerEpoch);
@@ -28,6 +37,7 @@ class FakeCluster {
 }
 
 interface Body {
+  readonly producerId: bigint;
   readonly producerEpoch: number;
 }
 
@@ -65,6 +75,19 @@ describe('transactions', () => {
     await transactions.sendOffsets(consumer);
     await transactions.commit();
     assert.deepEqual(cluster.epochsOfOffsets, [1]);
+  });
+
+  it('that the gateway has forgotten with their id can be aborted, and the next begin as the same producer', async () => {
+    const cluster = new FakeCluster();
+    const transactions = transactionsOf(cluster, true);
+    await transactions.begin();
+    cluster.isForgetful = true;
+    await assert.rejects(transactions.commit(), { code: 'ABORTABLE' });
+    await transactions.abort();
+    cluster.isForgetful = false;
+    await transactions.begin();
+    await transactions.commit();
+    assert.deepEqual(cluster.begunAs, [-1n, 1n]);
   });
 
   it('end without a word to the gateway when it has heard nothing of them', async () => {

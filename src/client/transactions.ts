@@ -30,6 +30,8 @@ export class Transactions {
   readonly #options: TransactionsOptions;
   readonly #coordinator: CoordinatorLink;
   #identity: ProducerIdentity | null = null;
+  /** As whom it goes on where that is null; null: as nobody. */
+  #before: ProducerIdentity | null = null;
   #state: 'none' | 'beginning' | 'open' | 'ending' = 'none';
   /** Which transaction it is, from 1. */
   #current = 0;
@@ -80,6 +82,7 @@ export class Transactions {
         transactionalId,
         transactionTimeoutMs,
         timeoutMs,
+        this.#before,
       );
       delivery.restart(this.#identity);
       // Of the one before, by a push that came too late for it.
@@ -184,9 +187,10 @@ export class Transactions {
       await this.#end(false);
     } catch (error) {
       // The next one begins in a new epoch, which ends what is left of this one.
+      this.#before = this.#identity;
       this.#identity = null;
       this.#hasOffsets = false;
-      throw error;
+      if (!isForgotten(error)) throw error;
     } finally {
       this.#state = 'none';
       this.#failure = null;
@@ -232,11 +236,16 @@ export class Transactions {
       this.#fatal ??= new DirectError(known.code, known.message, {
         doing: this.#doing,
         todo: isFenced
-          ? 'another producer has this transactional id, or the transaction took too long; make a new producer'
+          ? 'another producer has this transactional id'
           : 'make a new producer with this transactional id: the gateway ends the transaction as it was decided',
         ...(known.broker === null ? {} : { broker: known.broker }),
         cause: known,
       });
     return this.#fatal ?? known;
   }
+}
+
+/** The gateway does not know the id any more, which nobody has used for long: there is nothing to be aborted. */
+function isForgotten(error: unknown): boolean {
+  return error instanceof DirectError && error.broker === 'INVALID_PRODUCER_ID_MAPPING';
 }
