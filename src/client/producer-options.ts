@@ -17,7 +17,7 @@ export interface ProducerOptions {
   batchBytes?: number;
   /** How long a batch may wait for more events, in milliseconds; 'adaptive' (default): while the one before is under way. */
   lingerMs?: number | 'adaptive';
-  /** Batches under way for one partition at the same time, 1 to 5; default 5. */
+  /** Batches under way for one partition at the same time, 1 to 5; default 5. 1 keeps the order of a producer that is not idempotent where batches are sent again. */
   maxInFlight?: number;
   /** Bytes pushed and not yet acknowledged, above which pushes wait. Default 256 MiB; one event may exceed it. */
   maxBufferedBytes?: number;
@@ -27,7 +27,7 @@ export interface ProducerOptions {
   deliveryTimeoutMs?: number;
   /** 'all' (default): when it is as durable as the topic promises; 1: when it is written. */
   acks?: 'all' | 1;
-  /** No duplicates and no gaps by attempts that were made again. Default true; needs acks 'all'. */
+  /** No duplicates, no gaps and no other order by attempts that were made again. Default true; needs acks 'all'. */
   idempotent?: boolean;
   /**
    * Of batches whose data is small: metadata, keys and that data together. Batches with larger data stay as they are, so that parts of it can be had. Default

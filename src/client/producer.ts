@@ -49,8 +49,8 @@ export interface Transaction {
 }
 
 /**
- * Pushes events to one topic. The data of a push must not change until its promise settles. Events of one partition keep the order of their
- * pushes. What cannot be sent at once is tried again, without duplicates, until the delivery time is over.
+ * Pushes events to one topic. The data of a push must not change until its promise settles. What cannot be sent at once is tried
+ * again until the delivery time is over. Events of one partition keep the order of their pushes, without duplicates, if it is idempotent.
  */
 export class Producer {
   readonly #topic: TopicHandle;
