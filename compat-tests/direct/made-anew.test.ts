@@ -76,7 +76,8 @@ describe('topics that are deleted, and made anew', () => {
       const name = `pushed-${path}`;
       const pushing = await gateway.connect({ path });
       const options = { partitions: 2, partitionSelector: { type: 'explicit' } } as const;
-      const producer = (await pushing.createTopic(name, options)).producer();
+      const topic = await pushing.createTopic(name, options);
+      const producer = topic.producer();
       const push = (n: number) =>
         producer.push({ n }, content(n % 3 === 0 ? 100_000 : 10, n), { partition: n % 2 });
       const many = (from: number) => Promise.all(Array.from({ length: 40 }, (_, i) => push(from + i)));
@@ -98,9 +99,18 @@ describe('topics that are deleted, and made anew', () => {
       await consumer.close();
 
       await other.deleteTopic(name);
-      await assert.rejects(push(200), { broker: 'UNKNOWN_TOPIC_OR_PARTITION' });
+      const waiting = push(200);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await other.createTopic(name, options);
+      assert.equal((await waiting).offset, 0n, 'it waits while there is none of the name');
+
+      await other.deleteTopic(name);
+      const impatient = topic.producer({ deliveryTimeoutMs: 1000 * patience });
+      const givenUp = impatient.push({ n: 201 }, undefined, { partition: 0 });
+      await assert.rejects(givenUp, { broker: 'UNKNOWN_TOPIC_OR_PARTITION' });
+      await impatient.close();
       await other.createTopic(name, { ...options, serializer: { type: 'msgpack' } });
-      await assert.rejects(push(201), { code: 'CONFLICT' });
+      await assert.rejects(push(202), { code: 'CONFLICT' });
       await producer.close();
       pushing.close();
     });

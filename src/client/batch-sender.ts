@@ -14,7 +14,7 @@ import {
   encodeBatch,
 } from './batch-encoder.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
-import { brokerError, DirectError } from './errors.ts';
+import { brokerError, DirectError, mayPass } from './errors.ts';
 import { inPlace } from './mapped-memory.ts';
 import type { ProducerIdentity } from './producer-identity.ts';
 import { PushedTopic } from './pushed-topic.ts';
@@ -48,6 +48,7 @@ export interface SendableBatch extends EncodedBatch {
 
 /** Where a batch is sent. */
 interface Destination {
+  readonly leader: number;
   readonly topicId: Uuid;
   readonly index: number;
 }
@@ -107,10 +108,8 @@ export class BatchSender {
     isRetry: boolean,
     sent: () => void,
   ): Promise<bigint> {
-    const leader = await this.#cluster.leaderOf(this.#name, partition, isRetry);
-    const id = this.#topic.idFor(partition, isRetry);
-    const to = { topicId: typeof id === 'string' ? id : await id, index: partition };
-    const channel = await this.#cluster.channel(leader, 'put');
+    const to = await this.#find(partition, isRetry);
+    const channel = await this.#cluster.channel(to.leader, 'put');
     const producer = identity && this.#producerOf(identity);
     const isInline = !this.#puts.has(partition) && batch.dataBytes < SHARED_MIN_BYTES;
     if (channel.attachment.path === 'tcp' || isInline) {
@@ -127,6 +126,17 @@ export class BatchSender {
     } finally {
       // An answer has come, or the connection is gone: the gateway no longer reads there.
       for (const buffer of staged) buffer.release();
+    }
+  }
+
+  /** A topic that is not there may be about to be made anew: that is waited for. */
+  async #find(partition: number, isRetry: boolean): Promise<Destination> {
+    try {
+      const leader = await this.#cluster.leaderOf(this.#name, partition, isRetry);
+      const id = this.#topic.idFor(partition, isRetry);
+      return { leader, topicId: typeof id === 'string' ? id : await id, index: partition };
+    } catch (error) {
+      throw mayPass(error);
     }
   }
 
