@@ -131,12 +131,24 @@ describe('topics that are deleted, and made anew', () => {
       pulling.close();
     });
 
-  it('end a consumer that has no others', async () => {
+  it('end a consumer that has no others only when they are not made anew in time', async () => {
     await fill(await other.createTopic('alone'), 'first');
-    const consumer = await client.consumer(['alone']);
-    assert.deepEqual(await pulled(consumer, 1), ['alone-0 first']);
+    const impatient = await gateway.connect({ requestTimeoutMs: 5_000 * patience });
+    for (const options of [{}, { groupId: 'alone', heartbeatMs: 200 }]) {
+      const consumer = await impatient.consumer(['alone'], options);
+      assert.equal((await pulled(consumer, 1)).length, 1);
+      await consumer.commit();
+      await other.deleteTopic('alone');
+      assert.equal(await consumer.pull({ timeoutMs: 1_000 }), null);
+      await fill(await other.createTopic('alone'), 'anew');
+      assert.deepEqual(await pulled(consumer, 1), ['alone-0 anew']);
+      await consumer.close();
+    }
+    const consumer = await impatient.consumer(['alone']);
+    assert.deepEqual(await pulled(consumer, 1), ['alone-0 anew']);
     await other.deleteTopic('alone');
     await assert.rejects(consumer.pull(PULL), { broker: 'UNKNOWN_TOPIC_OR_PARTITION' });
     await consumer.close();
+    impatient.close();
   });
 });

@@ -7,7 +7,15 @@ import {
 } from './consumer-options.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
 import { ConsumerSelector } from './consumer-selector.ts';
-import { type Abortable, aborted, asDirectError, checkSignal, DirectError, unlessAborted } from './errors.ts';
+import {
+  type Abortable,
+  aborted,
+  asDirectError,
+  checkSignal,
+  DirectError,
+  mayPass,
+  unlessAborted,
+} from './errors.ts';
 import type { Event } from './event.ts';
 import { Getter } from './getter.ts';
 import { type GroupIdentity, GroupMember } from './group.ts';
@@ -260,7 +268,17 @@ export class Consumer implements AsyncIterable<Event> {
       });
   }
 
-  async #refresh(): Promise<void> {
+  /** With none of them there it ends; but one may be about to be made anew. */
+  #refresh(): Promise<void> {
+    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
+    return withRetries(deadline, () =>
+      this.#refreshOnce().catch((error: unknown) => {
+        throw monotonicMs() < deadline ? mayPass(error) : error;
+      }),
+    );
+  }
+
+  async #refreshOnce(): Promise<void> {
     await this.#subscriptions.take(null, undefined);
     try {
       if (!this.#closed) await this.#reader.refresh();

@@ -61,7 +61,7 @@ export class PartitionReader {
 
   /** Reads these partitions, from what the group has committed, or from where it is to begin. */
   async assign(partitions: readonly AssignedPartition[]): Promise<void> {
-    const { subscription, committed: committedOf, from } = this.#options;
+    const { subscription, committed: committedOf, from, onTopicsChanged } = this.#options;
     const change = ++this.#changes;
     this.#assigned = partitions;
     this.#fetcher.connect(partitions).catch(() => undefined);
@@ -73,6 +73,7 @@ export class PartitionReader {
     if (this.#closed || change !== this.#changes) return;
     const offsets = places.map((one, i) => committed[i]?.offset ?? starts[open.indexOf(one)] ?? null);
     this.#begin(places, offsets, committed);
+    if (subscription.absence !== null) onTopicsChanged();
   }
 
   /** Goes back to what is committed, or to where it began. */
@@ -115,25 +116,31 @@ export class PartitionReader {
     this.#begin(places, offsets, []);
   }
 
-  /** Goes by the topics as they are now: those that are gone are read no more, what was added, or made anew, from its beginning. */
+  /**
+   * Goes by the topics as they are now: those that are gone are read no more, what was added, or made anew, from its beginning. Rejects with
+   * UNKNOWN_TOPIC_OR_PARTITION when none is there.
+   */
   async refresh(): Promise<void> {
-    const { subscription, which } = this.#options;
+    const { subscription } = this.#options;
     if (!this.#isReading) return;
-    let change = this.#changes;
-    const isOvertaken = () => this.#closed || change !== this.#changes;
-    try {
-      await subscription.refresh();
-    } finally {
-      if (!isOvertaken() && this.#dropGone()) change = this.#changes;
-    }
-    if (isOvertaken()) return;
+    const change = this.#changes;
+    await subscription.refresh();
+    if (this.#closed) return;
+    if (change === this.#changes) await this.#follow();
+    if (subscription.absence !== null) throw subscription.absence;
+  }
+
+  async #follow(): Promise<void> {
+    const { subscription, which } = this.#options;
+    this.#dropGone();
+    const change = this.#changes;
     if (which !== 'assigned') this.#assigned = this.#wanted();
     const { places } = this.positions;
     const isAdded = (one: TopicPartition) =>
       one.partition < one.handle.partitions && !places.some((other) => isSamePlace(one, other));
     const added = this.#there(this.#assigned).filter(isAdded);
     const starts = await this.#starts(added, 'earliest');
-    if (isOvertaken()) return;
+    if (this.#closed || change !== this.#changes) return;
     if (added.length > 0) {
       this.#changes++;
       const readings = readingsOf(added, starts, [], true);
@@ -143,16 +150,15 @@ export class PartitionReader {
     subscription.watch();
   }
 
-  /** What was fetched of topics that are gone cannot be had any more, or will come again. Returns whether there were any. */
-  #dropGone(): boolean {
+  /** What was fetched of topics that are gone cannot be had any more, or will come again. */
+  #dropGone(): void {
     const { subscription, queue, getter, onEvents } = this.#options;
     const gone = this.positions.drop(({ handle }) => !subscription.has(handle));
-    if (gone.length === 0) return false;
+    if (gone.length === 0) return;
     this.#changes++;
     queue.forget((one) => gone.some((other) => isSamePartition(one, other)));
     getter.forgetUnwanted();
     onEvents();
-    return true;
   }
 
   /** The partitions are others' from now on. */

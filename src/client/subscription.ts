@@ -44,7 +44,7 @@ export class Subscription {
     this.#missing = new Set();
   }
 
-  /** Looks which topics are there, and opens those that were made anew. Rejects with UNKNOWN_TOPIC_OR_PARTITION when none is. */
+  /** Looks which topics are there, and opens those that were made anew. */
   async refresh(): Promise<void> {
     const handles = this.#handles;
     const found = new Map((await this.#cluster.topics(this.names)).map(({ name, id }) => [name, id]));
@@ -57,15 +57,19 @@ export class Subscription {
     );
     // Others are subscribed to by now.
     if (handles !== this.#handles) return;
-    const old = [...handles];
-    this.#handles = new Map(old.map(([name, handle], i) => [name, now[i] ?? handle]));
+    this.#handles = new Map([...handles].map(([name, handle], i) => [name, now[i] ?? handle]));
     this.#missing = new Set(this.names.filter((_, i) => now[i] === null));
-    if (handles.size > 0 && this.#missing.size === handles.size)
-      throw new DirectError('BROKER', `${this.names.join(', ')} ${old.length > 1 ? 'are' : 'is'} not there`, {
-        doing: 'read topics',
-        broker: 'UNKNOWN_TOPIC_OR_PARTITION',
-        todo: 'create the topic first',
-      });
+  }
+
+  /** Why there is nothing to read; null when one of the topics is there, or none is subscribed to. */
+  get absence(): DirectError | null {
+    const { names } = this;
+    if (names.length === 0 || this.#missing.size < names.length) return null;
+    return new DirectError('BROKER', `${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} not there`, {
+      doing: 'read topics',
+      broker: 'UNKNOWN_TOPIC_OR_PARTITION',
+      todo: 'create the topic first',
+    });
   }
 
   /** Null: it was deleted again. */
