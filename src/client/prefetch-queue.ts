@@ -1,8 +1,8 @@
+import { Fifo } from '../util/fifo.ts';
 import type { DataBroker } from './consumer-options.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
 import { asDirectError, atOnce } from './errors.ts';
 import type { Event } from './event.ts';
-import { Fifo } from './fifo.ts';
 import type { Awaiting } from './get-line.ts';
 import { type EventSelector, selectedBytes } from './selection.ts';
 

@@ -31,6 +31,23 @@ describe('InOrder', () => {
     assert.equal(order.size, 0);
   });
 
+  it('takes no longer for each when many wait', async () => {
+    const order = new InOrder();
+    const count = 200_000;
+    let ran = 0;
+    let release = () => {};
+    const slow = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    order.submit(slow, () => ran++, never);
+    for (let i = 0; i < count; i++) order.submit(null, () => ran++, never);
+    const begin = performance.now();
+    release();
+    await setImmediate();
+    assert.equal(ran, count + 1);
+    assert.ok(performance.now() - begin < 2_000, `${performance.now() - begin} ms`);
+  });
+
   it('keeps what an action submits behind what is queued', async () => {
     const order = new InOrder();
     const seen: string[] = [];

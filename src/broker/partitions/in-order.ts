@@ -1,18 +1,20 @@
+import { Fifo } from '../../util/fifo.ts';
+
 /**
  * Runs actions in the order in which they were submitted, each when its own input is there. An action whose input is there
  * and that has nothing ahead of it runs at once, without a promise.
  */
 export class InOrder {
-  readonly #queue: Entry[] = [];
+  readonly #queue = new Fifo<Entry>();
 
   get size(): number {
-    return this.#queue.length;
+    return this.#queue.size;
   }
 
   /** Exactly one of `action` and `failed` is called; neither should throw. */
   submit<T>(input: T | Promise<T>, action: (input: T) => void, failed: (error: unknown) => void): void {
     if (!(input instanceof Promise)) {
-      if (this.#queue.length === 0) action(input);
+      if (this.#queue.size === 0) action(input);
       else this.#queue.push({ run: () => action(input) });
       return;
     }
@@ -26,14 +28,12 @@ export class InOrder {
 
   #ready(entry: Entry, run: () => void): void {
     entry.run = run;
-    while (this.#queue.length > 0) {
-      const { run: next } = this.#queue[0]!;
-      if (next === null) return;
+    for (let next = this.#queue.first?.run; next; next = this.#queue.first?.run) {
       try {
         next();
       } finally {
         // Not before it has run: what it submits here goes behind all that was submitted earlier.
-        this.#queue.shift();
+        this.#queue.take();
       }
     }
   }
