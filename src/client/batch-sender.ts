@@ -18,7 +18,13 @@ import { brokerError, DirectError, mayPass } from './errors.ts';
 import { inPlace } from './mapped-memory.ts';
 import type { ProducerIdentity } from './producer-identity.ts';
 import { PushedTopic } from './pushed-topic.ts';
-import { type Path, RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
+import {
+  type Path,
+  RegionRefused,
+  type RegisteredBuffer,
+  type SharedPool,
+  UNREACHABLE,
+} from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
 
 const PRODUCE_VERSION = 13;
@@ -295,7 +301,7 @@ export class BatchSender {
         else this.#puts.delete(index);
       });
     // Its memory cannot be reached any more: the next attempt attaches anew.
-    if (answer.errorCode === ErrorCode.NETWORK_EXCEPTION) connection.close();
+    if (answer.errorCode === ErrorCode.NETWORK_EXCEPTION) connection.abandon(UNREACHABLE);
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
     this.#path = whole === null ? attachment.path : 'mapped';
     return this.#offsetOf(answer.topics[0]?.partitions[0], doing);

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server, type Socket } from 'node:net';
+import { crc32c } from '../native/batch.ts';
 import { ApiKey } from '../protocol/api-keys.ts';
+import { ErrorCode } from '../protocol/errors.ts';
 import { apiVersionsResponse, createApiVersion } from '../protocol/generated/api-versions-response.ts';
-import { directGetRequest } from '../protocol/generated/direct-get-request.ts';
+import { type DirectGetRequest, directGetRequest } from '../protocol/generated/direct-get-request.ts';
 import {
   createDirectGetItemResponse,
   type DirectGetResponse,
@@ -10,13 +12,20 @@ import {
 } from '../protocol/generated/direct-get-response.ts';
 import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { Writer } from '../protocol/wire/writer.ts';
+import type { Cluster } from './cluster.ts';
 import { Connection } from './connection.ts';
 import type { DirectError } from './errors.ts';
+import { Getter } from './getter.ts';
 import { idAfter } from './request-frame.ts';
+import type { SharedPool } from './shared-memory.ts';
 
 const TIMEOUT_MS = 300;
 const PIECES = 8;
 const PIECE_BYTES = 1000;
+
+interface Lands {
+  readonly land: (response: DirectGetResponse) => readonly Uint8Array[];
+}
 
 /** A whole frame, with room behind the message for `more` bytes. */
 function frameOf<T>(
@@ -140,6 +149,45 @@ describe('a connection to a gateway', () => {
       process.off('uncaughtException', note);
       for (const listener of listeners) process.on('uncaughtException', listener);
     }
+  });
+
+  it('gives what is under way another attempt when memory of one cannot be reached over it', async () => {
+    const data = Buffer.from('data');
+    const crc = crc32c(data);
+    const ids: number[] = [];
+    let asked = () => {};
+    const first = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    serve = (correlationId) => {
+      ids.push(correlationId);
+      asked();
+      const items = [createDirectGetItemResponse({ errorCode: ErrorCode.NETWORK_EXCEPTION })];
+      if (ids.length === 2) peer.write(frameOf(directGetResponse, { items }, ids[0]!, true));
+    };
+    const call = async (_: unknown, __: unknown, { items }: DirectGetRequest, { land }: Lands) => {
+      const one = createDirectGetItemResponse({ length: data.byteLength, crc });
+      const answer = directGetResponse.create({ items: items.map(() => one) });
+      for (const target of land(answer)) data.copy(target);
+      return answer;
+    };
+    const other = { call, versionOf: () => 0 };
+    const limits = { bytes: 1 << 20, ranges: 100 };
+    const channel = async () => ({
+      connection: connection.isClosed ? other : connection,
+      attachment: { path: 'tcp', limits },
+    });
+    const cluster = { options: { requestTimeoutMs: 10_000 }, channel } as unknown as Cluster;
+    const getter = new Getter(cluster, {} as SharedPool);
+    const known = { node: 1, size: data.byteLength, crc, reference: new Uint8Array(144), batch: {} };
+    const value = { ...known, doing: 'get', copyOfSameBatch: () => undefined, renew: async () => false };
+    const all = [{ offset: 0, length: data.byteLength, count: 1, stride: data.byteLength }];
+    const targets = [Buffer.alloc(data.byteLength), Buffer.alloc(data.byteLength)];
+    const got = [getter.get(value, all, targets[0]!)];
+    await first;
+    got.push(getter.get(value, all, targets[1]!));
+    await Promise.all(got);
+    assert.deepEqual(targets, [data, data]);
   });
 
   it('gives up in its time when the wall clock is set back', async () => {

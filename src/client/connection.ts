@@ -191,6 +191,11 @@ export class Connection {
     this.#fail(new DirectError('CLOSED', 'the connection was closed', { doing: 'close' }));
   }
 
+  /** It is of no more use here: what is under way is lost as where the network fails, and may be tried again over another. */
+  abandon(reason: string): void {
+    this.#fail(new Error(reason));
+  }
+
   /** Sends a request and returns its answer; byte fields of it may be kept. Rejects with a DirectError. */
   call<Req, Res>(
     requestCodec: MessageCodec<Req>,

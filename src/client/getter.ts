@@ -10,7 +10,7 @@ import type { View } from './mapped-memory.ts';
 import { partsOf, type RangePart } from './range-parts.ts';
 import { type Referenced, referencesOf } from './references.ts';
 import type { Range } from './selection.ts';
-import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
+import { RegionRefused, type RegisteredBuffer, type SharedPool, UNREACHABLE } from './shared-memory.ts';
 
 /** Of data that arrives damaged, or references that are refused; a gateway that is away is waited for as long as for an answer. */
 const MAX_ATTEMPTS = 5;
@@ -159,7 +159,7 @@ export class Getter {
       const answer = await this.#ask(channel, items);
       // This memory cannot be reached any more: the next attempt attaches anew.
       if (answer.items.some(({ errorCode }) => errorCode === ErrorCode.NETWORK_EXCEPTION))
-        channel.connection.close();
+        channel.connection.abandon(UNREACHABLE);
       if (answer.errorCode === ErrorCode.MESSAGE_TOO_LARGE && items.length > 1) {
         this.#getLess(items, channel.attachment.limits);
         return;

@@ -19,6 +19,9 @@ const OFFER_TIMEOUT_MS = 5_000;
 const OFFER_RETRY_MS = 25;
 const OFFER_RETRIES = 4;
 
+/** Why a connection is given up. */
+export const UNREACHABLE = 'the gateway cannot reach memory of this client any more';
+
 const NONE: readonly Uint8Array[] = [];
 
 /** One piece of shared memory, of which ranges are handed out. */
