@@ -31,6 +31,13 @@ import type { TopicContext, TopicHandle } from './topic.ts';
 import { Turns } from './turns.ts';
 
 const REBALANCE_TIMEOUT_MS = 60_000;
+const NO_OPTIONS: PullOptions = {};
+
+export interface PullOptions {
+  /** Default: for as long as it takes. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
 
 /** What a transaction commits for a consumer. */
 export interface OffsetsToCommit extends DueOffsets {
@@ -126,17 +133,25 @@ export class Consumer implements AsyncIterable<Event> {
    * The next event, with its selected data; null when `timeoutMs` passes before there is one, which loses nothing: the next pull gets it. Rejects
    * with a DirectError when its data cannot be had; the pull after that gets the event behind it.
    */
-  pull(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Event | null> {
-    if (this.#pulls.isFree && options.signal === undefined && !this.#closed) {
-      const event = this.#queue.takeReady();
-      if (event !== null) return Promise.resolve(event);
-    }
-    return this.#pull(options);
+  pull(options: PullOptions = NO_OPTIONS): Promise<Event | null> {
+    const event = options.signal === undefined ? this.#takeReady() : null;
+    return event === null ? this.#pull(options) : Promise.resolve(event);
+  }
+
+  /** The next event, if it is there and nobody waits for it. */
+  #takeReady(): Event | null {
+    return this.#pulls.isFree && !this.#closed ? this.#queue.takeReady() : null;
   }
 
   /** Events, one after the other, until the consumer is closed; rejects with ABORTED when the signal says so. */
   async *events({ signal }: Abortable = {}): AsyncGenerator<Event, void, undefined> {
     while (!this.#closed) {
+      // Without a promise of its own.
+      const ready = signal?.aborted ? null : this.#takeReady();
+      if (ready !== null) {
+        yield ready;
+        continue;
+      }
       const event = await this.pull(signal === undefined ? {} : { signal }).catch((error: unknown) => {
         if (this.#closed) return null;
         throw error;
@@ -307,7 +322,7 @@ export class Consumer implements AsyncIterable<Event> {
     await this.#queue.landed();
   }
 
-  async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
+  async #pull({ timeoutMs, signal }: PullOptions): Promise<Event | null> {
     const deadline = timeoutMs === undefined ? null : monotonicMs() + timeoutMs;
     checkSignal(signal, 'pull');
     if (await this.#pulls.take(timeoutMs ?? null, signal))

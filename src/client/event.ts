@@ -130,8 +130,7 @@ export class Event {
   /** Read when it is asked for first; null for records of plain producers. @throws DirectError INVALID_METADATA */
   get metadata(): unknown {
     if (!this.#hasMetadata) {
-      const { metadata } = this.#record;
-      this.#metadata = metadata === null ? null : this.#origin.topic.deserialize(metadata, this);
+      this.#metadata = this.#origin.topic.read(this.#record, this);
       this.#hasMetadata = true;
     }
     return this.#metadata;

@@ -131,6 +131,12 @@ export class FetchedRecord {
     return this.#view(this.#metadataAt, this.#metadataLength);
   }
 
+  /** Its text, where it is one: a view of it would take longer. */
+  get metadataText(): string | null {
+    const at = this.#metadataAt;
+    return this.#metadataLength < 0 ? null : this.#bytes.toString('utf8', at, at + this.#metadataLength);
+  }
+
   /** All but the metadata. */
   get headers(): readonly RecordHeader[] {
     if (this.#headers === (this.#metadataAt < 0 ? 0 : 1)) return NO_HEADERS;
@@ -169,7 +175,8 @@ export class FetchedRecord {
 
   #isMetadata(at: number, length: number): boolean {
     if (length !== METADATA_NAME.byteLength) return false;
-    for (let i = 0; i < length; i++) if (this.#bytes[at + i] !== METADATA_NAME[i]) return false;
+    const bytes = this.#bytes;
+    for (let i = 0; i < length; i++) if (bytes[at + i] !== METADATA_NAME[i]) return false;
     return true;
   }
 

@@ -4,7 +4,7 @@ export { Client, type CreateTopicOptions, type TopicDescription } from './client
 export type { ClientOptions } from './client-options.ts';
 export type { PartitionInfo, TopicInfo } from './cluster.ts';
 export type { TlsOptions } from './connection.ts';
-export { Consumer } from './consumer.ts';
+export { Consumer, type PullOptions } from './consumer.ts';
 export type { ConsumerOptions, DataBroker } from './consumer-options.ts';
 export { type Abortable, DirectError, type DirectErrorCode } from './errors.ts';
 export type { Event } from './event.ts';

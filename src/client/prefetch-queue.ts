@@ -6,6 +6,9 @@ import type { Event } from './event.ts';
 import type { Awaiting } from './get-line.ts';
 import { type EventSelector, selectedBytes } from './selection.ts';
 
+/** Wakes nobody: one for all events. */
+const nobody = (): void => undefined;
+
 /** An event that was fetched and not pulled yet. Most of them nobody waits for: they have no promise. */
 export class Prefetched implements Awaiting {
   readonly event: Event;
@@ -17,7 +20,7 @@ export class Prefetched implements Awaiting {
   isWanted = true;
   #failure: Error | null = null;
   #ready: Promise<void> | null = null;
-  #wake: () => void = () => undefined;
+  #wake = nobody;
 
   constructor(event: Event, metadataBytes: number) {
     this.event = event;

@@ -39,6 +39,8 @@ export interface OpenForm {
   readonly serializer: Serializer;
   /** The text whose UTF-8 the serializer gives: whoever writes it does without bytes of its own. Null: it gives no text. */
   readonly textOf: ((metadata: unknown) => string) | null;
+  /** The other way round. Null: it takes bytes. */
+  readonly parse: ((text: string) => unknown) | null;
   /** Null: each push has to say. */
   readonly selectPartition: PartitionSelector | null;
 }
@@ -52,6 +54,7 @@ export async function openForm(form: TopicForm, code: FormCode, doing: string): 
       ? await code.find('serializer', serializer, doing)
       : serializerOf(serializer),
     textOf: serializer.type === 'json' ? jsonOf : null,
+    parse: serializer.type === 'json' ? JSON.parse : null,
     selectPartition: isCode(partitionSelector)
       ? await code.find('partitionSelector', partitionSelector, doing)
       : partitionSelectorOf(partitionSelector),

@@ -27,6 +27,12 @@ export interface TopicContext {
   readonly openTopic: (name: string) => Promise<TopicHandle>;
 }
 
+/** Metadata as a serializer has written it, and as text. */
+export interface WrittenMetadata {
+  readonly metadata: Uint8Array | null;
+  readonly metadataText: string | null;
+}
+
 /** A topic, with the form of its events as its configs say: every client applies the same. */
 export class TopicHandle {
   readonly name: string;
@@ -84,12 +90,18 @@ export class TopicHandle {
     }
   }
 
-  /** Metadata as it came in. @param event of which it is, for errors @throws DirectError INVALID_METADATA */
-  deserialize(bytes: Uint8Array, event?: { readonly partition: number; readonly offset: bigint }): unknown {
+  /** Metadata as it came in; null where there is none. @param event of which it is, for errors @throws DirectError */
+  read(written: WrittenMetadata, event: { readonly partition: number; readonly offset: bigint }): unknown {
     try {
-      return atOnce(this.#open.serializer.deserialize(bytes), 'the serializer');
+      const { serializer, parse } = this.#open;
+      if (parse !== null) {
+        const { metadataText } = written;
+        return metadataText === null ? null : parse(metadataText);
+      }
+      const { metadata } = written;
+      return metadata === null ? null : atOnce(serializer.deserialize(metadata), 'the serializer');
     } catch (cause) {
-      const where = event === undefined ? this.name : `${this.name}-${event.partition} at ${event.offset}`;
+      const where = `${this.name}-${event.partition} at ${event.offset}`;
       throw unusable(`read metadata of ${where}`, 'it cannot be read', cause);
     }
   }
