@@ -43,7 +43,7 @@ export interface ConsumerOptions {
   isolation?: 'committed' | 'uncommitted';
   /** Default 45 s. */
   sessionTimeoutMs?: number;
-  /** Default 3 s. */
+  /** Default 3 s; less than sessionTimeoutMs. */
   heartbeatMs?: number;
   /** How long a fetch may wait for events at the gateway; default 500 ms. */
   maxWaitMs?: number;
@@ -75,6 +75,9 @@ export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerO
   };
   if (options.groupId !== undefined && options.partitions !== undefined)
     throw invalid('a group assigns the partitions', 'give either groupId or partitions');
+  const { partitions } = options;
+  if (partitions !== undefined && !areDifferent(partitions))
+    throw invalid(`partitions are ${partitions}`, 'give a list of different numbers from 0 on');
   if (options.groupId === undefined && checked.commitEveryMs === 'transaction')
     throw invalid('offsets are committed for a group', 'give groupId');
   const { prefetchBytes, prefetchDataBytes, sessionTimeoutMs, heartbeatMs, maxWaitMs, commitEveryMs } =
@@ -82,6 +85,12 @@ export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerO
   const numbers = { prefetchBytes, prefetchDataBytes, sessionTimeoutMs, heartbeatMs, maxWaitMs };
   for (const [name, value] of Object.entries(numbers))
     if (!(Number.isFinite(value) && value >= 0)) throw invalid(`${name} is ${value}`);
+  const canStay = heartbeatMs >= 1 && heartbeatMs < sessionTimeoutMs && sessionTimeoutMs <= MAX_TIMER_MS;
+  if (options.groupId !== undefined && !canStay)
+    throw invalid(
+      `heartbeatMs is ${heartbeatMs}, sessionTimeoutMs ${sessionTimeoutMs}`,
+      'heartbeats have to come more often than sessions time out: a third of that is usual',
+    );
   const { isolation = 'committed' } = options;
   if (isolation !== 'committed' && isolation !== 'uncommitted') throw invalid(`isolation is ${isolation}`);
   const isPolicy = commitEveryMs === 'manual' || commitEveryMs === 'transaction';
@@ -95,6 +104,11 @@ export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerO
     maxWaitMs: Math.min(maxWaitMs, MAX_TIMER_MS),
     prefetchBytes: Math.min(prefetchBytes, MAX_FETCH_BYTES),
   };
+}
+
+function areDifferent(partitions: unknown): boolean {
+  if (!Array.isArray(partitions) || new Set(partitions).size !== partitions.length) return false;
+  return partitions.every((one) => Number.isInteger(one) && one >= 0);
 }
 
 function invalid(message: string, todo?: string): DirectError {

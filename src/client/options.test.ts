@@ -45,6 +45,12 @@ describe('options of the client library', () => {
       { isolation: 'read_committed' },
       { prefetchBytes: -1 },
       { maxWaitMs: '1s' },
+      { groupId: 'g', heartbeatMs: 45_000 },
+      { groupId: 'g', heartbeatMs: 0 },
+      { groupId: 'g', sessionTimeoutMs: 2 ** 40 },
+      { partitions: 2 },
+      { partitions: [0, 0] },
+      { partitions: ['0'] },
       { select: 'most' },
       { select: { rules: [{}] } },
     ];
