@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { root, setup } from './setup.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'kafabric-test-'));
@@ -140,14 +141,26 @@ const suites = {
 /** Too long for every time. */
 const byRequest = ['ecosystem'];
 
-function selectedSuites() {
-  const at = process.argv.indexOf('--only');
-  if (at < 0) return Object.keys(suites).filter((name) => !byRequest.includes(name));
-  const names = (process.argv[at + 1] ?? '').split(',');
-  const unknown = names.filter((name) => !suites[name]);
-  if (unknown.length === 0) return names;
-  console.error(`unknown suite ${unknown.join(', ')}; the suites are ${Object.keys(suites).join(', ')}`);
+/** What is wrong with the command line ends the process before anything is installed. */
+function refuse(problem) {
+  console.error(`${problem}; use --only SUITE[,SUITE...]; the suites are ${Object.keys(suites).join(', ')}`);
   process.exit(2);
+}
+
+function options() {
+  try {
+    return parseArgs({ options: { only: { type: 'string' } } }).values;
+  } catch (error) {
+    return refuse(error.message);
+  }
+}
+
+function selectedSuites() {
+  const { only } = options();
+  if (only === undefined) return Object.keys(suites).filter((name) => !byRequest.includes(name));
+  const names = only.split(',');
+  const unknown = names.filter((name) => !Object.hasOwn(suites, name));
+  return unknown.length === 0 ? names : refuse(`unknown suite '${unknown.join(', ')}'`);
 }
 
 /** Enough for the causes of a few failures, so that they need not be searched for above. */
