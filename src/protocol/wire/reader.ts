@@ -33,6 +33,7 @@ const knownTexts: string[] = new Array<string>(KNOWN_TEXTS).fill('');
 export class Reader {
   position: number;
   #elementsLeft: number;
+  readonly #maxElements: number;
   readonly #end: number;
   /** Most messages are read by its elements alone: what else a Uint8Array has, and other views of its memory, take longer than a whole field (decision 68). */
   readonly #bytes: Uint8Array;
@@ -50,10 +51,16 @@ export class Reader {
     this.position = offset;
     this.#end = end;
     this.#elementsLeft = maxElements;
+    this.#maxElements = maxElements;
   }
 
   get remaining(): number {
     return this.#end - this.position;
+  }
+
+  /** Of all arrays that were read so far. */
+  get elements(): number {
+    return this.#maxElements - this.#elementsLeft;
   }
 
   bool(): boolean {

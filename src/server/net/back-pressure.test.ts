@@ -3,6 +3,14 @@ import { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import type { NetOptions } from '../../native/net.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
+import {
+  type DeleteGroupsRequest,
+  deleteGroupsRequest,
+} from '../../protocol/generated/delete-groups-request.ts';
+import {
+  type DeleteGroupsResponse,
+  deleteGroupsResponse,
+} from '../../protocol/generated/delete-groups-response.ts';
 import { type HeartbeatRequest, heartbeatRequest } from '../../protocol/generated/heartbeat-request.ts';
 import { type HeartbeatResponse, heartbeatResponse } from '../../protocol/generated/heartbeat-response.ts';
 import {
@@ -40,6 +48,7 @@ describe('back-pressure', () => {
     handlers: AnyHandler[],
     net: Partial<NetOptions> = {},
     requestQuota?: RateQuota,
+    maxDecodedBytes?: number,
   ): Promise<void> {
     lines = [];
     const logger: Logger = {
@@ -54,6 +63,7 @@ describe('back-pressure', () => {
       clock: systemClock,
       maxOutstandingBytes: ANSWER_BYTES,
       ...(requestQuota === undefined ? {} : { requestQuota }),
+      ...(maxDecodedBytes === undefined ? {} : { maxDecodedBytes }),
     });
     port = (await listeners.listen({ name: 'PLAINTEXT', host: 'localhost', port: 0 })).port;
   }
@@ -115,6 +125,96 @@ describe('back-pressure', () => {
     client().send(heartbeatRequest, 4, {});
     await until(() => first !== null);
     await until(() => (first as unknown as { throttledMs: number }).throttledMs > 0);
+  });
+
+  describe('of requests of many elements', () => {
+    const MANY = 10_000;
+    /** Requests that are being served, by the last of their names: each is answered when it is called. */
+    let serving: Map<string, () => void>;
+
+    async function startDeletions(net: Partial<NetOptions> = {}): Promise<void> {
+      serving = new Map();
+      const deletions = handler<DeleteGroupsRequest, DeleteGroupsResponse>(
+        deleteGroupsRequest,
+        deleteGroupsResponse,
+        ({ groupsNames }) => {
+          if (groupsNames.length < MANY) return deleteGroupsResponse.create();
+          let resolve!: (response: DeleteGroupsResponse) => void;
+          const promise = new Promise<DeleteGroupsResponse>((settle) => {
+            resolve = settle;
+          });
+          serving.set(groupsNames.at(-1)!, () => resolve(deleteGroupsResponse.create()));
+          return promise;
+        },
+      );
+      // Room for one and a half.
+      await start([deletions], net, undefined, 1.5 * MANY * 700);
+    }
+    const many = (one: Client, name: string) =>
+      one.send(deleteGroupsRequest, 2, { groupsNames: [...new Array<string>(MANY - 1).fill('g'), name] });
+    const few = (one: Client) => one.send(deleteGroupsRequest, 2, { groupsNames: ['g'] });
+    async function answer(name: string): Promise<void> {
+      await until(() => serving.has(name));
+      serving.get(name)!();
+    }
+
+    it('lets the next wait for memory, its connection in order, and nobody else', async () => {
+      await startDeletions();
+      const [first, second, third, other] = [client(), client(), client(), client()];
+      many(first!, 'first');
+      await until(() => serving.has('first'));
+      const ids = [many(second!, 'second'), few(second!), many(second!, 'again'), few(second!)];
+      many(third!, 'third');
+      for (let n = 0; n < 20; n++) {
+        few(other!);
+        await other!.receive(deleteGroupsResponse, 2);
+      }
+      assert.deepEqual([...serving.keys()], ['first']);
+      await answer('first');
+      await first!.receive(deleteGroupsResponse, 2);
+      await until(() => serving.size === 2);
+      for (const name of serving.has('third') ? ['third', 'second', 'again'] : ['second', 'third', 'again'])
+        await answer(name);
+      for (const id of ids) assert.equal((await second!.receive(deleteGroupsResponse, 2)).correlationId, id);
+      await third!.receive(deleteGroupsResponse, 2);
+      // It is read from again.
+      few(second!);
+      await second!.receive(deleteGroupsResponse, 2);
+    });
+
+    it('goes on with the next where who waits has gone', async () => {
+      await startDeletions();
+      const [first, gone, last] = [client(), client(), client()];
+      many(first!, 'first');
+      await until(() => serving.has('first'));
+      many(gone!, 'gone');
+      few(last!);
+      await last!.receive(deleteGroupsResponse, 2);
+      gone!.socket.destroy();
+      many(last!, 'last');
+      await answer('first');
+      await until(() => serving.size === 2);
+      // Nobody reads from who waits: that it has gone may be seen only when it is served.
+      if (serving.has('gone')) await answer('gone');
+      await answer('last');
+      await last!.receive(deleteGroupsResponse, 2);
+    });
+
+    it('closes a connection for whose request there is no room while it waits, and says so', async () => {
+      // A quarter of it may be held back: less than such a request.
+      await startDeletions({ maxInFlightBytes: 60_000, maxFrameBytes: 60_000 });
+      const [first, refused] = [client(), client()];
+      many(first!, 'first');
+      await until(() => serving.has('first'));
+      many(refused!, 'refused');
+      await refused!.closed;
+      assert.match(lines[0]!, /so many elements .* no room/);
+      await answer('first');
+      await first!.receive(deleteGroupsResponse, 2);
+      many(first!, 'next');
+      await answer('next');
+      await first!.receive(deleteGroupsResponse, 2);
+    });
   });
 
   const data = (bytes: number) => {

@@ -74,6 +74,7 @@ export class Connection implements ConnectionContext {
   #refusing = false;
   #throttledUntil = 0;
   #paused = false;
+  #waiting = false;
   readonly #held: HeldFrame[] = [];
   /** Of the replies that are reported and not sent yet, in order. */
   readonly #unsent: number[] = [];
@@ -149,6 +150,27 @@ export class Connection implements ConnectionContext {
     if (!this.#budget.take(bytes.byteLength)) return false;
     this.#held.push({ bytes: memory === null ? Uint8Array.from(bytes) : bytes, memory });
     return true;
+  }
+
+  /** As `hold`, before all that is held, until `takeWaiting`; the client is not read from. */
+  wait(bytes: Uint8Array, memory: NativeMemory | null): boolean {
+    if (!this.hold(bytes, memory)) return false;
+    this.#held.unshift(this.#held.pop()!);
+    this.#waiting = true;
+    if (!this.#paused) this.#sink.setReading(this.id, false);
+    this.#paused = true;
+    return true;
+  }
+
+  /** Whether the oldest request that is held waits for memory. */
+  get isWaiting(): boolean {
+    return this.#waiting;
+  }
+
+  /** The request that waits, with the reference of its memory; undefined if the connection has ended. */
+  takeWaiting(): HeldFrame | undefined {
+    this.#waiting = false;
+    return this.takeHeld();
   }
 
   /** The oldest request that waits, with the reference of its memory. */

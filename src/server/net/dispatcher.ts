@@ -14,6 +14,7 @@ import type { Connection, ReplySlot } from './connection.ts';
 import { type AnyHandler, type RequestContext, UnansweredFailure } from './handler.ts';
 import { LogLimiter } from './log-limiter.ts';
 import type { NetMetrics } from './metrics.ts';
+import type { Outstanding } from './outstanding.ts';
 import { quotaClientOf } from './quota-client.ts';
 import type { HandlerRegistry } from './registry.ts';
 import { errorCodesOf } from './response-errors.ts';
@@ -25,6 +26,8 @@ export interface DispatcherOptions {
   clock: Clock;
   /** Limits the time of this thread that a client may take; none when absent. */
   requestQuota?: RateQuota;
+  /** Memory of this thread, in bytes, for requests of many elements of all connections. */
+  decoded: Outstanding;
 }
 
 /** A wait is looked at again after this time, which ends with the connection. */
@@ -34,6 +37,10 @@ const FIXED_HEADER_BYTES = 8;
 const VERSION_AT = 2;
 /** What the length field in front of an answer can say. */
 const MAX_ANSWER_BYTES = 2 ** 31 - 1;
+/** What an element of a request takes, with what is made of it until it is answered: measured with a million names (Node 20). */
+const ELEMENT_BYTES = 700;
+/** Requests of fewer elements do not wait for each other. */
+const MANY_ELEMENTS = 10_000;
 
 interface Request {
   handler: AnyHandler;
@@ -41,6 +48,8 @@ interface Request {
   slot: ReplySlot;
   startedAt: number;
   requestBytes: number;
+  /** Of `decoded`. */
+  decodedBytes: number;
   /** The time that the handler took of this thread before its first await; measured only for the quota. */
   usedMs: number;
 }
@@ -53,6 +62,7 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #limiter: LogLimiter;
   readonly #requestQuota: RateQuota | null;
+  readonly #decoded: Outstanding;
   /** Of answers that leave at once. */
   readonly #writer = new Writer();
 
@@ -63,6 +73,7 @@ export class Dispatcher {
     this.#clock = options.clock;
     this.#limiter = new LogLimiter(options.clock);
     this.#requestQuota = options.requestQuota ?? null;
+    this.#decoded = options.decoded;
   }
 
   /**
@@ -74,6 +85,11 @@ export class Dispatcher {
       if (connection.hold(bytes, memory)) return;
       // Others need the room that it would take. Its client waits the longer: nothing more is read from it.
       this.#serveHeld(connection, () => true);
+      if (connection.isWaiting) {
+        memory?.release();
+        this.#refuseLarge(connection);
+        return;
+      }
     }
     this.#dispatchOpen(connection, bytes, memory);
   }
@@ -81,16 +97,22 @@ export class Dispatcher {
   /** Serves what a throttled client had sent before it was not read from any more, and reads on, when its time has come. */
   resumeLater(connection: Connection): void {
     this.#clock.setTimer(Math.min(Math.ceil(connection.throttledMs), LONGEST_WAIT_MS), () => {
-      if (connection.isClosed) return;
-      this.#serveHeld(connection, () => connection.throttledMs === 0);
-      if (connection.isHolding || connection.throttledMs > 0) this.resumeLater(connection);
-      else connection.resume();
+      if (!connection.isWaiting) this.#goOn(connection);
     });
+  }
+
+  /** Serves what is held, and reads on, unless the client has to wait once more. */
+  #goOn(connection: Connection): void {
+    if (connection.isClosed) return;
+    this.#serveHeld(connection, () => connection.throttledMs === 0);
+    if (connection.isWaiting) return;
+    if (connection.isHolding || connection.throttledMs > 0) this.resumeLater(connection);
+    else connection.resume();
   }
 
   /** In the order in which they came. */
   #serveHeld(connection: Connection, goesOn: () => boolean): void {
-    while (connection.isHolding && goesOn()) {
+    while (connection.isHolding && !connection.isWaiting && goesOn()) {
       const { bytes, memory } = connection.takeHeld()!;
       this.#dispatchOpen(connection, bytes, memory);
     }
@@ -101,21 +123,63 @@ export class Dispatcher {
     else this.#dispatchNow(connection, bytes, memory);
   }
 
-  #dispatchNow(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
+  /** @param granted whether what it takes of `decoded` was waited for */
+  #dispatchNow(
+    connection: Connection,
+    bytes: Uint8Array,
+    memory: NativeMemory | null,
+    granted = false,
+  ): void {
     let held = memory;
     try {
       const reader = new Reader(bytes);
       const handler = this.#handlerFor(connection, reader);
       if (!handler) return;
-      if (handler.borrowsFrame) {
-        this.#serve(connection, handler, reader, held);
-        held = null;
-      } else {
-        this.#serve(connection, handler, new Reader(Buffer.from(bytes)), null);
-      }
+      const { borrowsFrame = false } = handler;
+      const own = borrowsFrame ? reader : new Reader(Buffer.from(bytes));
+      const decoded = this.#decode(connection, handler, own, borrowsFrame ? memory : null);
+      if (!decoded) return;
+      const needed = own.elements < MANY_ELEMENTS ? 0 : own.elements * ELEMENT_BYTES;
+      const room = needed > 0 && !granted ? this.#decoded.acquire(needed) : undefined;
+      if (room || borrowsFrame) held = null;
+      if (room) this.#waitFor(room, needed, connection, bytes, memory);
+      else this.#serve(connection, handler, decoded, bytes.byteLength, needed);
     } finally {
       held?.release();
     }
+  }
+
+  /** Holds a frame until there is room for what it is decoded to; it is decoded anew then. Takes over `memory`. */
+  #waitFor(
+    room: Promise<void>,
+    decodedBytes: number,
+    connection: Connection,
+    bytes: Uint8Array,
+    memory: NativeMemory | null,
+  ): void {
+    const waits = connection.wait(bytes, memory);
+    if (!waits) {
+      memory?.release();
+      this.#refuseLarge(connection);
+    }
+    void room.then(() => {
+      const frame = waits ? connection.takeWaiting() : undefined;
+      if (frame === undefined || connection.isRefusing || connection.isClosed) {
+        frame?.memory?.release();
+        this.#decoded.release(decodedBytes);
+        return;
+      }
+      this.#dispatchNow(connection, frame.bytes, frame.memory, true);
+      this.#goOn(connection);
+    });
+  }
+
+  #refuseLarge(connection: Connection): void {
+    this.#refuse(
+      connection,
+      'requests of so many elements are being served that there is no room for another',
+      'large',
+    );
   }
 
   /** The handler that the frame asks for; otherwise the connection is answered or closed as Kafka does it. */
@@ -139,18 +203,20 @@ export class Dispatcher {
     return null;
   }
 
-  /** Takes over `memory`. */
-  #serve(connection: Connection, handler: AnyHandler, reader: Reader, memory: NativeMemory | null): void {
+  /** What a frame says; null if it is malformed: then the connection is closed. */
+  #decode(
+    connection: Connection,
+    handler: AnyHandler,
+    reader: Reader,
+    memory: NativeMemory | null,
+  ): { body: unknown; context: RequestContext } | null {
     reader.position = VERSION_AT;
     const version = reader.int16();
     reader.position = 0;
-    const requestBytes = reader.remaining;
-    let body: unknown;
-    let context: RequestContext;
     try {
       const header = requestHeader.read(reader, requestHeaderVersion(handler.apiKey, version));
-      body = handler.request.read(reader, version);
-      context = {
+      const body = handler.request.read(reader, version);
+      const context = {
         apiKey: handler.apiKey,
         apiVersion: version,
         correlationId: header.correlationId,
@@ -158,19 +224,29 @@ export class Dispatcher {
         connection,
         memory,
       };
+      return { body, context };
     } catch (error) {
-      memory?.release();
       const what = `malformed ${apiName(handler.apiKey)} request: ${messageOf(error)}`;
       this.#refuse(connection, what, `malformed ${handler.apiKey}`, { clientId: clientIdOf(reader) });
-      return;
+      return null;
     }
-    const slot = connection.begin();
+  }
+
+  /** Takes over the memory of the context, and `decodedBytes`. */
+  #serve(
+    connection: Connection,
+    handler: AnyHandler,
+    { body, context }: { body: unknown; context: RequestContext },
+    requestBytes: number,
+    decodedBytes: number,
+  ): void {
     const request = {
       handler,
       context,
-      slot,
+      slot: connection.begin(),
       startedAt: performance.now(),
       requestBytes,
+      decodedBytes,
       usedMs: 0,
     };
     let result: unknown;
@@ -210,7 +286,7 @@ export class Dispatcher {
       this.#fail(connection, request, error);
       return;
     }
-    context.memory?.release();
+    this.#release(request);
     this.#measure(request, responseBytes, errorCodesOf(response), false);
   }
 
@@ -231,7 +307,7 @@ export class Dispatcher {
 
   #fail(connection: Connection, request: Request, error: unknown): void {
     const { context } = request;
-    context.memory?.release();
+    this.#release(request);
     this.#measure(request, 0, [], true);
     // The client that was waited for has gone: giving up is not a defect.
     if (connection.isClosed) return;
@@ -244,6 +320,11 @@ export class Dispatcher {
       `${apiName(context.apiKey)} failed; closing the connection`,
     );
     connection.refuse(request.slot);
+  }
+
+  #release({ context, decodedBytes }: Request): void {
+    context.memory?.release();
+    if (decodedBytes > 0) this.#decoded.release(decodedBytes);
   }
 
   #measure(request: Request, responseBytes: number, errorCodes: readonly number[], failed: boolean): void {

@@ -1,3 +1,4 @@
+import { getHeapStatistics } from 'node:v8';
 import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import type { ConnectionQuota } from '../../broker/quotas/connection-quota.ts';
 import type { NativeMemory } from '../../native/arena.ts';
@@ -18,10 +19,13 @@ import { Dispatcher } from './dispatcher.ts';
 import { HeldBudget } from './held-budget.ts';
 import { LogLimiter } from './log-limiter.ts';
 import type { NetMetrics } from './metrics.ts';
+import { Outstanding } from './outstanding.ts';
 import type { HandlerRegistry } from './registry.ts';
 
 /** The share of what may be in flight that may be held back of throttled clients. */
 const HELD_SHARE = 0.25;
+/** The share of V8's heap that requests of many elements may take together. */
+const DECODED_SHARE = 0.5;
 
 export interface Endpoint {
   /** The listener's name, e.g. PLAINTEXT. */
@@ -43,12 +47,15 @@ export interface KafkaListenersOptions {
   connectionQuota?: ConnectionQuota;
   /** `direct.max.unsent.bytes` */
   maxOutstandingBytes: number;
+  /** What requests of many elements may take of V8's heap together, in bytes; a half of it when absent. */
+  maxDecodedBytes?: number;
 }
 
 /** The listeners of the Kafka protocol and their connections. */
 export class KafkaListeners implements NetHandler {
   readonly #net: Net;
   readonly #dispatcher: Dispatcher;
+  readonly #decoded: Outstanding;
   readonly #logger: Logger;
   readonly #metrics: NetMetrics;
   readonly #limiter: LogLimiter;
@@ -65,7 +72,10 @@ export class KafkaListeners implements NetHandler {
   constructor(options: KafkaListenersOptions) {
     this.#options = options;
     this.#net = new Net(options.net, this);
-    this.#dispatcher = new Dispatcher(options);
+    this.#decoded = new Outstanding(
+      options.maxDecodedBytes ?? getHeapStatistics().heap_size_limit * DECODED_SHARE,
+    );
+    this.#dispatcher = new Dispatcher({ ...options, decoded: this.#decoded });
     this.#logger = options.logger;
     this.#metrics = options.metrics;
     this.#limiter = new LogLimiter(options.clock);
@@ -82,7 +92,8 @@ export class KafkaListeners implements NetHandler {
    */
   async listen(endpoint: Endpoint, registry?: HandlerRegistry, tls: NetTls | null = null): Promise<Endpoint> {
     const { name, host } = endpoint;
-    if (registry) this.#dispatchers.set(name, new Dispatcher({ ...this.#options, registry }));
+    if (registry)
+      this.#dispatchers.set(name, new Dispatcher({ ...this.#options, registry, decoded: this.#decoded }));
     try {
       const { listener, port } = await this.#net.listen(host, endpoint.port, tls);
       this.#names.set(listener, name);
