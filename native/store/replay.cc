@@ -133,7 +133,10 @@ std::string Remains::loadHeader(bool& complete) {
   complete = magic != 0;
   if (!complete) return {};
   if (magic != SharedHeader::kMagic) return refuse("it does not begin as shared memory of this program does");
-  if (header.version != SharedHeader::kVersion) return refuse("its version is " + std::to_string(header.version));
+  if (header.version != SharedHeader::kVersion) {
+    return refuse("it is of another version of Kafabric (its layout is " + std::to_string(header.version) +
+                  "), which writes what is in it when it is started once more");
+  }
   createdNs_ = header.createdNs;
   dataBytes_ = header.dataBytes;
   pending_ = header.pending.load(std::memory_order_relaxed) & ~SharedHeader::kClosed;

@@ -366,7 +366,8 @@ TEST(journal_replay_refuses_what_is_damaged) {
   CHECK_EQ(replayDamaged("unfinished", [](SharedHeader& header, auto&) { header.magic = 0; }).entries, 0u);
   CHECK_EQ(problemOf("magic", [](auto& header, auto&) { header.magic = 1; }),
            "it does not begin as shared memory of this program does");
-  CHECK_EQ(problemOf("version", [](auto& header, auto&) { header.version = 9; }), "its version is 9");
+  CHECK_EQ(problemOf("version", [](auto& header, auto&) { header.version = 9; }),
+           "it is of another version of Kafabric (its layout is 9), which writes what is in it when it is started once more");
   CHECK_EQ(problemOf("sizes", [](auto& header, auto&) { header.dataBytes += 4096; }), "its sizes do not match");
   CHECK_EQ(problemOf("journal", [](auto& header, auto&) { header.journalOffset = 1; }), "its sizes do not match");
   CHECK_EQ(problemOf("state", [](auto&, auto& region) { region.entries[70].state = 7; }), "entry 70 has state 7");
