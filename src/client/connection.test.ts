@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { crc32c } from '../native/batch.ts';
 import { ApiKey } from '../protocol/api-keys.ts';
@@ -51,22 +52,28 @@ describe('a connection to a gateway', () => {
   let peer: Socket;
   /** What it does with a get. */
   let serve: (correlationId: number) => void;
+  /** What it says of its versions. */
+  let errorCode: number;
 
+  const open = (): Promise<Connection> => {
+    const { port } = server.address() as { port: number };
+    const options = { host: '127.0.0.1', port, clientId: 'test', connectTimeoutMs: 10_000 };
+    return Connection.open({ ...options, requestTimeoutMs: TIMEOUT_MS });
+  };
   beforeEach(async () => {
+    errorCode = 0;
     server = createServer((socket) => {
       peer = socket;
       socket.on('data', (data) => {
         const correlationId = data.readInt32BE(8);
         if (data.readInt16BE(4) !== ApiKey.ApiVersions) return serve(correlationId);
         const apiKeys = [createApiVersion({ apiKey: ApiKey.DirectGet, minVersion: 0, maxVersion: 0 })];
-        socket.write(frameOf(apiVersionsResponse, { apiKeys }, correlationId, false));
+        socket.write(frameOf(apiVersionsResponse, { errorCode, apiKeys }, correlationId, false));
       });
       socket.on('error', () => undefined);
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as { port: number };
-    const options = { host: '127.0.0.1', port, clientId: 'test', connectTimeoutMs: 10_000 };
-    connection = await Connection.open({ ...options, requestTimeoutMs: TIMEOUT_MS });
+    connection = await open();
   });
   afterEach(async () => {
     connection.close();
@@ -80,6 +87,14 @@ describe('a connection to a gateway', () => {
     const items = [createDirectGetItemResponse({ length: PIECES * PIECE_BYTES })];
     return frameOf(directGetResponse, { items }, correlationId, true, PIECES * PIECE_BYTES);
   };
+
+  it('is closed when the gateway does not say what it serves', async () => {
+    errorCode = ErrorCode.UNSUPPORTED_VERSION;
+    const first = peer;
+    await assert.rejects(open(), { code: 'BROKER', broker: 'UNSUPPORTED_VERSION' });
+    assert.notEqual(peer, first);
+    if (!peer.destroyed) await once(peer, 'close');
+  });
 
   it('has ids of requests that answers can repeat, however many there are', () => {
     const bytes = Buffer.alloc(4);

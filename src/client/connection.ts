@@ -157,15 +157,24 @@ export class Connection {
         reject(opened.#lost(doing));
       });
     });
+    try {
+      await connection.#askVersions(doing);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  async #askVersions(doing: string): Promise<void> {
     const request = { ...SOFTWARE };
-    const { errorCode, apiKeys } = await connection.call(apiVersionsRequest, apiVersionsResponse, request, {
+    const { errorCode, apiKeys } = await this.call(apiVersionsRequest, apiVersionsResponse, request, {
       version: OLDEST_TO_ASK,
       doing,
     });
     if (errorCode !== 0) throw brokerError(errorCode, null, doing);
     for (const { apiKey, minVersion, maxVersion } of apiKeys)
-      connection.#versions.set(apiKey, { min: minVersion, max: maxVersion });
-    return connection;
+      this.#versions.set(apiKey, { min: minVersion, max: maxVersion });
   }
 
   get isClosed(): boolean {
