@@ -200,6 +200,17 @@ describe('back-pressure', () => {
       await last!.receive(deleteGroupsResponse, 2);
     });
 
+    it('refuses one that would have no room alone', async () => {
+      await startDeletions();
+      const [large, other] = [client(), client()];
+      large!.send(deleteGroupsRequest, 2, { groupsNames: new Array<string>(2 * MANY).fill('g') });
+      await large!.closed;
+      assert.match(lines[0]!, /DeleteGroups of 20000 elements has no room in the heap/);
+      many(other!, 'other');
+      await answer('other');
+      await other!.receive(deleteGroupsResponse, 2);
+    });
+
     it('closes a connection for whose request there is no room while it waits, and says so', async () => {
       // A quarter of it may be held back: less than such a request.
       await startDeletions({ maxInFlightBytes: 60_000, maxFrameBytes: 60_000 });

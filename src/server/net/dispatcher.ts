@@ -140,6 +140,11 @@ export class Dispatcher {
       const decoded = this.#decode(connection, handler, own, borrowsFrame ? memory : null);
       if (!decoded) return;
       const needed = own.elements < MANY_ELEMENTS ? 0 : own.elements * ELEMENT_BYTES;
+      if (needed > this.#decoded.maxBytes) {
+        const what = `${apiName(handler.apiKey)} of ${own.elements} elements has no room in the heap (NODE_OPTIONS=--max-old-space-size)`;
+        this.#refuse(connection, what, `heap ${handler.apiKey}`, { clientId: decoded.context.clientId });
+        return;
+      }
       const room = needed > 0 && !granted ? this.#decoded.acquire(needed) : undefined;
       if (room || borrowsFrame) held = null;
       if (room) this.#waitFor(room, needed, connection, bytes, memory);
