@@ -1,27 +1,16 @@
 import assert from 'node:assert/strict';
-import type { Client } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
-import { collect, type DirectGateway, startDirectGateway } from './fixture.ts';
+import { collect, directScene } from './fixture.ts';
 
 const PULL = { timeoutMs: 20_000 };
 
 describe('consumers of the direct API that have ended', () => {
   if (targetIsKafka) return;
-  let gateway: DirectGateway;
-  let client: Client;
-
-  before(async () => {
-    gateway = await startDirectGateway();
-    client = await gateway.connect();
-  });
-  after(async () => {
-    client?.close();
-    await gateway?.broker.stop();
-  });
+  const scene = directScene();
 
   it('leave their group to others when they have told why, with all that was pulled before committed', async () => {
-    const topic = await client.createTopic('left', {
+    const topic = await scene.client.createTopic('left', {
       partitions: 2,
       partitionSelector: { type: 'round-robin' },
     });
@@ -32,7 +21,7 @@ describe('consumers of the direct API that have ended', () => {
     const ended = topic.consumer(options);
     const numberOf = ({ metadata }: { metadata: unknown }) => (metadata as { n: number }).n;
     const first = await ended.pull(PULL);
-    await client.groups.setDataSelector('left', { type: 'module', module: './unknown.mjs' });
+    await scene.client.groups.setDataSelector('left', { type: 'module', module: './unknown.mjs' });
     await until('it has ended', 20_000, () => ended.failure !== null);
     const events = [first!, ...(await collect(3, () => ended.pull(PULL)))];
     for (const event of events) event.acknowledge();
@@ -42,7 +31,7 @@ describe('consumers of the direct API that have ended', () => {
     const pulling = collect(2, () => goesOn.pull(PULL));
     await Promise.all([4, 5].map(push));
     assert.deepEqual((await pulling).map(numberOf).sort(), [4, 5]);
-    assert.equal((await client.groups.describe('left')).members.length, 1);
+    assert.equal((await scene.client.groups.describe('left')).members.length, 1);
     await assert.rejects(ended.pull(PULL), { code: 'MODULE' });
     await assert.rejects(ended.rewind(), { code: 'MODULE' });
     await assert.rejects(ended.subscribe(['left']), { code: 'MODULE' });

@@ -36,6 +36,28 @@ export async function startDirectGateway(
   return startAt(direct, direct, overrides, dir);
 }
 
+/** A gateway, and a client of it, for the tests of the `describe` that this is called in. */
+export function directScene(): { readonly gateway: DirectGateway; readonly client: Client } {
+  let gateway: DirectGateway;
+  let client: Client;
+  before(async () => {
+    gateway = await startDirectGateway();
+    client = await gateway.connect();
+  });
+  after(async () => {
+    client?.close();
+    await gateway?.broker.stop();
+  });
+  return {
+    get gateway() {
+      return gateway;
+    },
+    get client() {
+      return client;
+    },
+  };
+}
+
 /** One that is behind a network which can fail: its clients know the proxy's address alone. */
 export async function startProxiedGateway(
   overrides: Record<string, string> = {},

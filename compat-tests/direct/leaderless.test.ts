@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Client, Consumer } from '../../src/client/index.ts';
+import type { Consumer } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { patience } from '../harness/child.ts';
-import { collect, type DirectGateway, startDirectGateway } from './fixture.ts';
+import { collect, directScene } from './fixture.ts';
 
 const TOPIC = 'spread';
 const PARTITIONS = 3;
@@ -14,17 +14,7 @@ const PULL = { timeoutMs: 60_000 * patience };
 
 describe('direct consumers of a topic of which a partition has no leader', () => {
   if (targetIsKafka) return;
-  let gateway: DirectGateway;
-  let client: Client;
-
-  before(async () => {
-    gateway = await startDirectGateway();
-    client = await gateway.connect();
-  });
-  after(async () => {
-    client?.close();
-    await gateway?.broker.stop();
-  });
+  const scene = directScene();
 
   async function partitionsRead(consumer: Consumer, count: number): Promise<number[]> {
     const events = await collect(count, () => consumer.pull(PULL));
@@ -32,8 +22,8 @@ describe('direct consumers of a topic of which a partition has no leader', () =>
   }
 
   it('read the others, and that one once it has one', async () => {
-    const { broker } = gateway;
-    const made = await client.createTopic(TOPIC, {
+    const { broker } = scene.gateway;
+    const made = await scene.client.createTopic(TOPIC, {
       partitions: PARTITIONS,
       partitionSelector: { type: 'explicit' },
     });
@@ -48,12 +38,12 @@ describe('direct consumers of a topic of which a partition has no leader', () =>
     renameSync(log, aside);
     writeFileSync(log, 'in the way');
     await broker.start();
-    const { partitions: now } = await client.describeTopic(TOPIC);
+    const { partitions: now } = await scene.client.describeTopic(TOPIC);
     assert.deepEqual(
       now.map(({ leader }) => leader < 0),
       [false, true, false],
     );
-    const topic = await client.openTopic(TOPIC);
+    const topic = await scene.client.openTopic(TOPIC);
     const consumers = [
       topic.consumer(),
       topic.consumer({ from: { timestamp: 0 } }),
@@ -64,7 +54,7 @@ describe('direct consumers of a topic of which a partition has no leader', () =>
       assert.equal(one.assignment.length, PARTITIONS);
       assert.equal(one.failure, null);
     }
-    const { partitions } = await client.groups.describe('reading');
+    const { partitions } = await scene.client.groups.describe('reading');
     assert.deepEqual(
       partitions.map(({ end }) => end),
       [1n, null, 1n],

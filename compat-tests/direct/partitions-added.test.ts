@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Client, Consumer } from '../../src/client/index.ts';
+import type { Consumer } from '../../src/client/index.ts';
 import {
   createCreatePartitionsTopic,
   createPartitionsRequest,
@@ -8,27 +8,17 @@ import { createPartitionsResponse } from '../../src/protocol/generated/create-pa
 import { targetIsKafka } from '../harness/broker.ts';
 import { patience, until } from '../harness/child.ts';
 import { WireClient } from '../harness/wire-client.ts';
-import { type DirectGateway, startDirectGateway } from './fixture.ts';
+import { directScene } from './fixture.ts';
 
 /** Clients ask every half a minute. */
 const NOTICED_MS = 90_000 * patience;
 
 describe('partitions that are added', () => {
   if (targetIsKafka) return;
-  let gateway: DirectGateway;
-  let client: Client;
-
-  before(async () => {
-    gateway = await startDirectGateway();
-    client = await gateway.connect();
-  });
-  after(async () => {
-    client?.close();
-    await gateway?.broker.stop();
-  });
+  const scene = directScene();
 
   async function addPartitions(name: string, count: number): Promise<void> {
-    const wire = await WireClient.connect(gateway.bootstrap);
+    const wire = await WireClient.connect(scene.gateway.bootstrap);
     const topics = [createCreatePartitionsTopic({ name, count, assignments: null })];
     const { results } = await wire.call([createPartitionsRequest, createPartitionsResponse], 3, {
       topics,
@@ -44,7 +34,7 @@ describe('partitions that are added', () => {
 
   it('are read by who reads all, and by groups, and pushed to by who has the topic open', async function () {
     this.timeout(2 * NOTICED_MS);
-    const topic = await client.createTopic('grown', { partitionSelector: { type: 'round-robin' } });
+    const topic = await scene.client.createTopic('grown', { partitionSelector: { type: 'round-robin' } });
     const producer = topic.producer();
     const consumers: Consumer[] = [
       topic.consumer(),
@@ -64,7 +54,7 @@ describe('partitions that are added', () => {
     );
     await addPartitions('grown', 3);
     // Who has heard of them pushes to them, before the others have.
-    const other = await gateway.connect();
+    const other = await scene.gateway.connect();
     const early = (await other.openTopic('grown')).producer();
     await early.push({ n: -1 }, undefined, { partition: 2 });
     const used = new Set<number>();

@@ -20,109 +20,14 @@
 #include "store/journal.h"
 #include "store/journal_region.h"
 #include "test/faults.h"
+#include "test/journal_scene.h"
 #include "test/temporary.h"
 #include "test/test.h"
 
 using namespace kafabric;
-using kafabric::test::faults;
-using kafabric::test::FaultScope;
-using kafabric::test::makeDirectory;
+using namespace kafabric::test;
 
 namespace {
-
-constexpr size_t kBlockBytes = 10'000;
-constexpr size_t kArenaBytes = size_t{4} << 20;
-
-/** A directory for files, and a name for shared memory; both are gone in the end. */
-struct Place {
-  std::string directory = makeDirectory();
-  SharedPlace shared;
-  explicit Place(const char* test) : shared{std::string("test-") + test + "-" + std::to_string(::getpid())} {}
-  ~Place() {
-    std::filesystem::remove_all(directory);
-    for (const auto& path : sharedFilesOf(shared)) ::unlink(path.c_str());
-  }
-  std::string path(int file) const { return directory + "/" + std::to_string(file); }
-};
-
-void createFile(const std::string& path) { ::close(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
-
-std::vector<uint8_t> contentOf(const std::string& path) {
-  std::vector<uint8_t> content(std::filesystem::exists(path) ? std::filesystem::file_size(path) : 0);
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  size_t got = 0;
-  readFully(fd, content.data(), content.size(), 0, got);
-  ::close(fd);
-  return content;
-}
-
-uint32_t addFile(Journal& journal, const std::string& path) {
-  struct stat status;
-  ::stat(path.c_str(), &status);
-  return journal.addFile(path, {status.st_dev, status.st_ino});
-}
-
-void waitKilled(pid_t child) {
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-}
-
-/** What `body(arena, journal)` leaves behind when the process is killed. */
-template <typename Body>
-void leaveBehind(const Place& place, Body body) {
-  pid_t child = ::fork();
-  if (child == 0) {
-    Arena arena(kArenaBytes, place.shared);
-    if (!arena.shared()) ::_exit(1);
-    Journal journal(arena);
-    body(arena, journal);
-    ::raise(SIGKILL);
-  }
-  waitKilled(child);
-}
-
-/** Adds `blocks` entries to file 0, each filled with its number plus one. */
-void addBlocks(const Place& place, Arena& arena, Journal& journal, int blocks) {
-  uint32_t file = addFile(journal, place.path(0));
-  static std::vector<MemoryRef> held;
-  for (int i = blocks - 1; i >= 0; --i) {
-    held.push_back(arena.allocate(kBlockBytes));
-    std::memset(held.back().data(), i + 1, kBlockBytes);
-    journal.add(file, static_cast<uint64_t>(i) * kBlockBytes, held.back().data(), kBlockBytes);
-  }
-}
-
-void checkBlocks(const Place& place, int blocks) {
-  auto content = contentOf(place.path(0));
-  CHECK_EQ(content.size(), blocks * kBlockBytes);
-  for (size_t at = 0; at < content.size(); ++at) CHECK_EQ(content[at], at / kBlockBytes + 1);
-}
-
-/** Leaves one entry behind and lets `damage` change what is in the shared memory. */
-template <typename Damage>
-ReplayReport replayDamaged(const char* test, Damage damage) {
-  Place place(test);
-  createFile(place.path(0));
-  leaveBehind(place, [&](Arena& arena, Journal& journal) {
-    addBlocks(place, arena, journal, 1);
-    damage(*reinterpret_cast<SharedHeader*>(arena.sharedFile()->journal() - SharedFile::kJournalOffset),
-           *reinterpret_cast<JournalRegion*>(arena.sharedFile()->journal()));
-  });
-  IoStatus status;
-  ReplayReport report = replayJournals(place.shared, "", status);
-  CHECK(status.ok());
-  CHECK_EQ(contentOf(place.path(0)).size(), report.bytes);
-  CHECK_EQ(sharedFilesOf(place.shared).size(), report.problems.size());
-  return report;
-}
-
-std::string problemOf(const char* test, std::function<void(SharedHeader&, JournalRegion&)> damage) {
-  ReplayReport report = replayDamaged(test, damage);
-  CHECK_EQ(report.problems.size(), 1u);
-  CHECK_EQ(report.entries, 0u);
-  return report.problems[0].substr(report.problems[0].find(": ") + 2);
-}
 
 /** What the writers of a round tell about one of their blocks; in memory that outlives them. */
 enum Announced : uint8_t { kNothing, kAdding, kAdded, kRemoving };
@@ -359,44 +264,6 @@ TEST(abandoned_memory_goes_unless_a_replay_needs_it) {
   CHECK_EQ(replayJournals(place.shared, "", status).entries, 3u);
   checkBlocks(place, 3);
   std::filesystem::remove_all(shm);
-}
-
-TEST(journal_replay_refuses_what_is_damaged) {
-  CHECK_EQ(replayDamaged("sound", [](auto&, auto&) {}).entries, 1u);
-  CHECK_EQ(replayDamaged("unfinished", [](SharedHeader& header, auto&) { header.magic = 0; }).entries, 0u);
-  CHECK_EQ(problemOf("magic", [](auto& header, auto&) { header.magic = 1; }),
-           "it does not begin as shared memory of this program does");
-  CHECK_EQ(problemOf("version", [](auto& header, auto&) { header.version = 9; }),
-           "it is of another version of Kafabric (its layout is 9), which writes what is in it when it is started once more");
-  CHECK_EQ(problemOf("sizes", [](auto& header, auto&) { header.dataBytes += 4096; }), "its sizes do not match");
-  CHECK_EQ(problemOf("journal", [](auto& header, auto&) { header.journalOffset = 1; }), "its sizes do not match");
-  CHECK_EQ(problemOf("state", [](auto&, auto& region) { region.entries[70].state = 7; }), "entry 70 has state 7");
-  CHECK_EQ(problemOf("offset", [](auto&, auto& region) { region.entries[0].offset = UINT64_MAX; }),
-           "entry 0 is not inside the memory");
-  CHECK_EQ(problemOf("length", [](auto&, auto& region) { region.entries[0].length = kArenaBytes + 1; }),
-           "entry 0 is not inside the memory");
-  CHECK_EQ(problemOf("position", [](auto&, auto& region) { region.entries[0].position = INT64_MAX; }),
-           "entry 0 has no possible position");
-  CHECK_EQ(problemOf("file", [](auto&, auto& region) { region.entries[0].file = Journal::kMaxFiles; }),
-           "entry 0 names file 16384");
-  CHECK_EQ(problemOf("slot", [](auto&, auto& region) { region.files[0].state = 0; }),
-           "entry 0 belongs to file 0, which is not valid");
-  CHECK_EQ(problemOf("path", [](auto&, auto& region) { std::memset(region.files[0].path, '/', sizeof(region.files[0].path)); }),
-           "entry 0 belongs to file 0, which is not valid");
-  CHECK_EQ(problemOf("relative", [](auto&, auto& region) { region.files[0].path[0] = 'x'; }),
-           "entry 0 belongs to file 0, which is not valid");
-}
-
-TEST(journal_replay_refuses_what_others_may_have_written) {
-  Place place("others");
-  createFile(place.path(0));
-  leaveBehind(place, [&](Arena& arena, Journal& journal) {
-    addBlocks(place, arena, journal, 1);
-    ::chmod(arena.sharedFile()->path().c_str(), 0620);
-  });
-  IoStatus status;
-  CHECK_EQ(replayJournals(place.shared, "", status).problems.size(), 1u);
-  CHECK_EQ(contentOf(place.path(0)).size(), 0u);
 }
 
 TEST(journal_replay_fails_on_a_full_disk_and_can_be_repeated) {

@@ -1,4 +1,3 @@
-import { matching, Slices, tryCompile } from '../../broker/groups/consumer/regex.ts';
 import type { TransactionCoordinator } from '../../broker/transactions/coordinator.ts';
 import { TRANSACTION_STATES } from '../../broker/transactions/transaction.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
@@ -13,6 +12,7 @@ import {
   listTransactionsResponse,
 } from '../../protocol/generated/list-transactions-response.ts';
 import type { Clock } from '../../util/clock.ts';
+import { matching, Slices, tryCompile } from '../../util/re2.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
 const KNOWN_STATES: ReadonlySet<string> = new Set(TRANSACTION_STATES);

@@ -1,4 +1,4 @@
-/** What all connections together hold back of throttled clients: the frames count in what may be in flight, of which others need their share. */
+/** What all connections together hold back of clients that have to wait: the frames count in what may be in flight, of which others need their share. */
 export class HeldBudget {
   readonly #maxBytes: number;
   #bytes = 0;

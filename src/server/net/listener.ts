@@ -22,7 +22,7 @@ import type { NetMetrics } from './metrics.ts';
 import { Outstanding } from './outstanding.ts';
 import type { HandlerRegistry } from './registry.ts';
 
-/** The share of what may be in flight that may be held back of throttled clients. */
+/** The share of what may be in flight that may be held back of clients that have to wait. */
 const HELD_SHARE = 0.25;
 /** The share of V8's heap that requests of many elements may take together. */
 const DECODED_SHARE = 0.5;

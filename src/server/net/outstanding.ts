@@ -5,8 +5,8 @@ interface Waiting {
 }
 
 /**
- * The memory that answers to one connection hold, from when they are made until the client has taken them. Who would exceed the limit waits,
- * first come first served; one that is larger than the limit has it for itself.
+ * Memory that is limited: of one connection what its answers hold until the client has taken them, of all what their large requests take. Who would
+ * exceed the limit waits, first come first served; one that is larger than the limit has it for itself.
  */
 export class Outstanding {
   readonly maxBytes: number;

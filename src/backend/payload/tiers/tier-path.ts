@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { type Clock, isPausing } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
+import { isFull } from '../full-disk.ts';
 import { payloadPath } from '../home-places.ts';
 import { syncDirectory } from '../small-files.ts';
 import { type FoundTierFile, isPartitionName, scanTierPath } from './directories.ts';
@@ -34,7 +35,6 @@ const HARMLESS = new Set([
 ]);
 /** Copied without a look at whether it is still wanted and whether clients wait. */
 const STEP_BYTES = 4 << 20;
-const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
 /** What payload may have of what is free on a file system: whole bytes, as others are told them. */
 export function freeBytesOf({ bavail, blocks, bsize }: Pick<StatsFs, 'bavail' | 'blocks' | 'bsize'>): number {
@@ -234,7 +234,7 @@ export class TierPath {
   /** What to think of the path after a write or a flush in it failed. */
   failed(error: unknown): void {
     const code = (error as NodeJS.ErrnoException | null)?.code ?? '';
-    if (FULL.has(code)) this.#fullUntilMs = this.#clock.now() + FULL_MS;
+    if (isFull(error)) this.#fullUntilMs = this.#clock.now() + FULL_MS;
     else if (!HARMLESS.has(code)) this.takeOut(error);
   }
 

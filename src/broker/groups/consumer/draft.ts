@@ -1,4 +1,5 @@
 import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
+import { compileRegex } from '../../../util/re2.ts';
 import { isAssignmentDue } from '../own-values.ts';
 import { type Assignment, sameAssignment, type TopicPartitions } from './assignment.ts';
 import { rangeAssignor } from './assignors/range.ts';
@@ -17,7 +18,6 @@ import {
 import type { ConsumerContext } from './context.ts';
 import { type ConsumerGroupRecord, memberTombstones } from './group-records.ts';
 import { reconcile } from './reconcile.ts';
-import { compileRegex } from './regex.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { metadataHash, topicIdsOf } from './topics.ts';
 

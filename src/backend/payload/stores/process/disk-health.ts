@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Timer } from '../../../../util/clock.ts';
+import { isFull } from '../../full-disk.ts';
 import { replaceFile } from '../../small-files.ts';
 import { Backoff } from '../backoff.ts';
 import { StoreError } from '../messages.ts';
@@ -17,13 +18,12 @@ const PROBE_BYTES = 64 << 10;
 const ENOUGH_BYTES = 256 << 20;
 const ENOUGH_SHARE = 100;
 
-const FULL_CODES = new Set(['ENOSPC', 'EDQUOT']);
 const FAILED_CODES = new Set(['EIO', 'EROFS', 'ENODEV', 'ENXIO', 'ESTALE', 'EUCLEAN']);
 
 /** What an operation failed with says something about the disk. */
 export function isOfDisk(error: unknown): boolean {
   const { code = '' } = error as NodeJS.ErrnoException;
-  return FULL_CODES.has(code) || FAILED_CODES.has(code);
+  return isFull(error) || FAILED_CODES.has(code);
 }
 
 export interface DiskHealthOptions {
@@ -72,11 +72,10 @@ export class DiskHealth {
   /** What writing, flushing, creating or renaming a file failed with; errors that say nothing about the disk are left alone. */
   failed(error: unknown): void {
     if (!isOfDisk(error)) return;
-    const { code, message } = error as NodeJS.ErrnoException;
-    const isFull = FULL_CODES.has(code!);
+    const state = isFull(error) ? 'full' : 'failed';
     this.failures++;
-    if (this.#state === 'failed' || (isFull && this.#state === 'full')) return;
-    this.#become(isFull ? 'full' : 'failed', message);
+    if (this.#state === 'failed' || this.#state === state) return;
+    this.#become(state, (error as Error).message);
     this.#later();
   }
 

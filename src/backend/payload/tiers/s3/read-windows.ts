@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { RangeRead } from '../../../../native/listed-pieces.ts';
 import type { StoreFile } from '../../../../native/store-file.ts';
 import type { DirectoryLock } from '../../../log/ports.ts';
+import { isFull } from '../../full-disk.ts';
 import { type FileRange, ObjectError } from './objects.ts';
 
 const SUFFIX = '.window';
@@ -32,11 +33,6 @@ export interface ReadWindowsOptions {
   readonly connections: number;
   readonly files: WindowFiles;
   readonly download: (key: string, position: number, to: FileRange) => Promise<number>;
-}
-
-function isFull(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /** A range of an object in a local file, or on its way there. */

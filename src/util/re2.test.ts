@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { compileRegex, estimateSize } from './regex.ts';
+import { compileRegex, estimateSize } from './re2.ts';
 
 describe('regular expressions of subscriptions', () => {
   it('are compiled when they are of a usual size', () => {
